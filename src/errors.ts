@@ -1,0 +1,23 @@
+/** @file A user's mistake, told in one or two lines; everything else is a bug and keeps its stack. */
+
+/** What was wrong, where, and what to do about it. */
+export type Complaint = { what: string; where?: string; fix?: string }
+
+/** A mistake in what the user gave: a file, a config, a prompt, a reward. Shown without a stack trace. */
+export class UserError extends Error {
+  override readonly name = 'UserError'
+  readonly complaint: Complaint
+  /** Exit code of the command line: 2 for wrong use, found before any work; 1 for a failure of the run. */
+  readonly exitCode: 1 | 2
+
+  constructor(complaint: Complaint, exitCode: 1 | 2 = 2) {
+    super(formatComplaint(complaint))
+    this.complaint = complaint
+    this.exitCode = exitCode
+  }
+}
+
+/** "where: what; fix" on one line. */
+export function formatComplaint({ what, where, fix }: Complaint): string {
+  return `${where ? `${where}: ` : ''}${what}${fix ? `; ${fix}` : ''}`
+}

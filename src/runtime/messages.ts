@@ -1,0 +1,18 @@
+/** @file What the main thread and the worker that runs programs say to each other. */
+import type { HostTensor, NamedTensors } from './host-tensor.ts'
+
+/** Resident tensors and sessions are known by numbers that the main thread chooses. */
+export type Request = { id: number } & (
+  | { kind: 'upload'; residents: number[]; tensors: HostTensor[] }
+  | { kind: 'release'; residents: number[] }
+  | { kind: 'open'; session: number; name: string; bytes: Uint8Array; bound: Record<string, number>; threads: number }
+  | { kind: 'run'; session: number; inputs: Record<string, HostTensor | number>; keep: Record<string, number> }
+  | { kind: 'close'; session: number }
+)
+
+export type RunReply = { outputs: NamedTensors; kept: Record<string, Pick<HostTensor, 'dtype' | 'shape'>> }
+
+export type Reply = { id: number } & ({ result?: RunReply } | { error: string })
+
+/** A request without its number: each kind keeps its own fields. */
+export type RequestBody = Request extends infer R ? (R extends unknown ? Omit<R, 'id'> : never) : never

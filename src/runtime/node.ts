@@ -1,0 +1,97 @@
+/** @file The runtime of Node: onnxruntime-node in a worker thread behind the contract of session.ts. */
+import { Worker } from 'node:worker_threads'
+import type { HostTensor, NamedTensors } from './host-tensor.ts'
+import type { Reply, RequestBody, RunReply } from './messages.ts'
+import { checkInputs, type Program, type ResidentTensor, type Runtime, type Session } from './session.ts'
+import { grantedCores } from './threads.ts'
+
+export type RuntimeOptions = {
+  /** Threads of each run; default: the cores that this process may use. */
+  threads?: number
+}
+
+/**
+ * Starts a worker thread that runs programs. Runs are carried out one after another in the order in which they were
+ * asked for. `dispose` ends the worker and with it every session and resident tensor.
+ */
+export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): Runtime {
+  const worker = startWorker()
+  const waiting = new Map<number, { resolve: (result?: RunReply) => void; reject: (error: Error) => void }>()
+  let lastId = 0
+  let ended: Error | undefined
+
+  const end = (error: Error) => {
+    ended ??= error
+    for (const { reject } of waiting.values()) reject(ended)
+    waiting.clear()
+  }
+  worker.on('message', (reply: Reply) => {
+    const { resolve, reject } = waiting.get(reply.id)!
+    waiting.delete(reply.id)
+    if (waiting.size === 0) worker.unref() // an idle worker does not keep the process alive
+    if ('error' in reply) reject(new Error(reply.error))
+    else resolve(reply.result)
+  })
+  worker.on('error', end)
+  worker.on('exit', (code) => end(new Error(`the runtime's thread ended (code ${code})`)))
+  worker.unref()
+
+  const ask = (body: RequestBody, transfer: ArrayBuffer[] = []) =>
+    new Promise<RunReply | undefined>((resolve, reject) => {
+      if (ended) return reject(ended)
+      const id = ++lastId
+      waiting.set(id, { resolve, reject })
+      worker.ref()
+      worker.postMessage({ id, ...body }, transfer)
+    })
+
+  return {
+    async upload(tensors: NamedTensors) {
+      const entries = Object.entries(tensors)
+      const residents = entries.map(() => ++lastId)
+      await ask({ kind: 'upload', residents, tensors: entries.map(([, tensor]) => tensor) })
+      return Object.fromEntries(
+        entries.map(([name, { dtype, shape }], i) => [name, { resident: residents[i], dtype, shape }]),
+      )
+    },
+    async release(tensors) {
+      await ask({ kind: 'release', residents: [...tensors].map(({ resident }) => resident) })
+    },
+    async open(program, bound = {}): Promise<Session> {
+      const session = ++lastId
+      const residents = Object.fromEntries(Object.entries(bound).map(([name, { resident }]) => [name, resident]))
+      await ask({ kind: 'open', session, name: program.name, bytes: program.bytes, bound: residents, threads })
+      return {
+        run: (inputs, keep = []) => run(program, session, bound, inputs, keep),
+        dispose: async () => void (await ask({ kind: 'close', session })),
+      }
+    },
+    async dispose() {
+      end(new Error('the runtime was disposed'))
+      await worker.terminate()
+    },
+  }
+
+  async function run(
+    program: Program,
+    session: number,
+    bound: Record<string, ResidentTensor>,
+    inputs: Record<string, HostTensor | ResidentTensor>,
+    keep: readonly string[],
+  ) {
+    checkInputs(program, { ...bound, ...inputs })
+    const keptAs = Object.fromEntries(keep.map((name) => [name, ++lastId]))
+    const values = Object.entries(inputs).map(([name, value]) => [name, 'resident' in value ? value.resident : value])
+    const reply = await ask({ kind: 'run', session, inputs: Object.fromEntries(values), keep: keptAs })
+    const { outputs, kept } = reply!
+    const residents = Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }])
+    return { outputs, kept: Object.fromEntries(residents) as Record<string, ResidentTensor> }
+  }
+}
+
+/** From sources (tests, examples) the worker first registers the loader for TypeScript; a built package needs none. */
+function startWorker(): Worker {
+  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./worker.js', import.meta.url))
+  const module = JSON.stringify(new URL('./worker.ts', import.meta.url).href)
+  return new Worker(`import('tsx/esm/api').then(({ register }) => (register(), import(${module})))`, { eval: true })
+}

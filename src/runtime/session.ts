@@ -1,0 +1,57 @@
+/** @file The contract of a runtime: load programs, run named inputs to named outputs, let go of everything. */
+import type { DType, HostTensor, NamedTensors } from './host-tensor.ts'
+
+/** A value that stays where programs run: weights, an adapter, cached keys and values. Its owner releases it. */
+export type ResidentTensor = { readonly resident: number; readonly dtype: DType; readonly shape: readonly number[] }
+
+/** A compiled graph: bytes of an ONNX model and the types of its inputs. A name in a shape is a size known at a run. */
+export type Program = {
+  readonly name: string
+  readonly bytes: Uint8Array
+  readonly inputs: Record<string, { dtype: DType; shape: readonly (number | string)[] }>
+  readonly outputs: readonly string[]
+}
+
+/** A program that is ready to run. */
+export type Session = {
+  /**
+   * Runs the program. Inputs that were bound when it was opened are not given again.
+   * @param keep names of outputs that stay where the program runs
+   * @throws Error where an input is missing, has another type, or two inputs disagree on a named size
+   */
+  run(inputs: Record<string, HostTensor | ResidentTensor>, keep?: readonly string[]): Promise<RunResult>
+  dispose(): Promise<void>
+}
+
+export type RunResult = { outputs: NamedTensors; kept: Record<string, ResidentTensor> }
+
+export type Runtime = {
+  /** Copies tensors to where programs run. */
+  upload(tensors: NamedTensors): Promise<Record<string, ResidentTensor>>
+  release(tensors: Iterable<ResidentTensor>): Promise<void>
+  /** Prepares a program; `bound` values are given at every run. */
+  open(program: Program, bound?: Record<string, ResidentTensor>): Promise<Session>
+  dispose(): Promise<void>
+}
+
+/** @throws Error naming the program and the input that does not fit its declared type. */
+export function checkInputs(program: Program, given: Record<string, { dtype: DType; shape: readonly number[] }>): void {
+  const sizes: Record<string, number> = {}
+  const fail = (name: string, problem: string): never => {
+    throw new Error(`${program.name}, input "${name}": ${problem}`)
+  }
+  for (const name of Object.keys(given)) if (!program.inputs[name]) fail(name, 'the program has no such input')
+  for (const [name, { dtype, shape }] of Object.entries(program.inputs)) {
+    const value = given[name]
+    if (!value) fail(name, 'missing')
+    const text = `${value.dtype} [${value.shape}] given, ${dtype} [${shape}] expected`
+    if (value.dtype !== dtype || value.shape.length !== shape.length) fail(name, text)
+    for (const [axis, dim] of shape.entries()) {
+      const extent = value.shape[axis]
+      const isName = typeof dim === 'string' && /^\w+$/.test(dim)
+      if (isName && !(dim in sizes)) sizes[dim] = extent
+      const expected = isName ? sizes[dim] : dim // sums and products of names are the runtime's to check
+      if (typeof expected === 'number' && extent !== expected) fail(name, `${text} (${dim} = ${expected})`)
+    }
+  }
+}

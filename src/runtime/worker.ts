@@ -1,0 +1,97 @@
+/**
+ * @file The thread that owns the sessions. ONNX Runtime's run blocks the thread that calls it, so it is called here and
+ * the main thread stays free for progress, signals and the event loop.
+ */
+import { type MessagePort, parentPort } from 'node:worker_threads'
+import * as ort from 'onnxruntime-node'
+import type { DType, HostTensor } from './host-tensor.ts'
+import type { Reply, Request, RunReply } from './messages.ts'
+
+type OpenSession = { session: ort.InferenceSession; name: string; bound: Record<string, ort.Tensor> }
+
+const port = parentPort as MessagePort
+const sessions = new Map<number, OpenSession>()
+const residents = new Map<number, ort.Tensor>()
+
+port.on('message', (request: Request) => {
+  handle(request).then(
+    (result) => reply({ id: request.id, result }),
+    (error: Error) => reply({ id: request.id, error: describe(request, error) }),
+  )
+})
+
+function reply(message: Reply) {
+  const outputs = 'result' in message && message.result ? Object.values(message.result.outputs) : []
+  port.postMessage(message, [...new Set(outputs.map(({ data }) => data.buffer as ArrayBuffer))])
+}
+
+/** The runtime's message with the program's name before it: a node's number alone says little. */
+function describe(request: Request, error: Error): string {
+  const name =
+    request.kind === 'open' ? request.name : request.kind === 'run' ? sessions.get(request.session)?.name : undefined
+  return name ? `${name}: ${error.message}` : error.message
+}
+
+async function handle(request: Request): Promise<RunReply | undefined> {
+  switch (request.kind) {
+    case 'upload':
+      for (const [i, id] of request.residents.entries()) residents.set(id, toRuntime(request.tensors[i]))
+      return
+    case 'release':
+      for (const id of request.residents) {
+        residents.get(id)?.dispose()
+        residents.delete(id)
+      }
+      return
+    case 'open': {
+      const session = await ort.InferenceSession.create(request.bytes, {
+        intraOpNumThreads: request.threads,
+        // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
+        enableMemPattern: false,
+        logSeverityLevel: 3,
+      })
+      const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
+      sessions.set(request.session, { session, name: request.name, bound })
+      return
+    }
+    case 'run':
+      return run(request)
+    case 'close':
+      await sessions.get(request.session)?.session.release()
+      sessions.delete(request.session)
+      return
+  }
+}
+
+async function run(request: Extract<Request, { kind: 'run' }>): Promise<RunReply> {
+  const open = sessions.get(request.session)
+  if (!open) throw new Error('the session is closed')
+  const feeds = { ...open.bound }
+  for (const [name, value] of Object.entries(request.inputs))
+    feeds[name] = typeof value === 'number' ? residentOf(value) : toRuntime(value)
+  const results = await open.session.run(feeds)
+  const reply: RunReply = { outputs: {}, kept: {} }
+  for (const [name, tensor] of Object.entries(results)) {
+    const keptAs = request.keep[name]
+    if (keptAs === undefined) reply.outputs[name] = toHost(tensor)
+    else {
+      residents.set(keptAs, tensor)
+      reply.kept[name] = { dtype: tensor.type as DType, shape: tensor.dims }
+    }
+  }
+  return reply
+}
+
+function residentOf(id: number): ort.Tensor {
+  const tensor = residents.get(id)
+  if (!tensor) throw new Error('a resident tensor was used after its release')
+  return tensor
+}
+
+const toRuntime = ({ dtype, data, shape }: HostTensor) =>
+  new ort.Tensor(dtype as 'float32', data as Float32Array, shape)
+const toHost = ({ type, data, dims }: ort.Tensor): HostTensor => ({
+  dtype: type as DType,
+  shape: dims,
+  data: data as Float32Array,
+})

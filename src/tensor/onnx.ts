@@ -1,0 +1,180 @@
+/** @file Graph → ONNX bytes. Equal nodes are emitted once, unused ones not at all. */
+import { create, toBinary } from '@bufbuild/protobuf'
+import type { DType, HostTensor } from '../runtime/host-tensor.ts'
+import {
+  type AttributeProto,
+  AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataType as DataType,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from './onnx-proto.ts'
+import { type Dim, dimTerms, type Shape } from './shape.ts'
+import { nodesInOrder, type Tensor, type TensorType } from './tensor.ts'
+
+const OPSET = 21
+const CONTRIB_OPSET = 1
+const IR_VERSION = 10n
+
+const DATA_TYPES: Record<DType, number> = {
+  float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
+  float64: DataType.DOUBLE,
+  int64: DataType.INT64,
+  int32: DataType.INT32,
+  uint8: DataType.UINT8,
+  bool: DataType.BOOL,
+}
+
+/** An ONNX attribute: a whole number, a list of whole numbers, a string, or a real number marked as such. */
+export type Attribute = number | readonly number[] | string | { float: number }
+
+/** What an op's emission may use. Values are known by their ONNX names. */
+export type OnnxBuilder = {
+  /** Adds a node with one output, or reuses an equal one. */
+  node(type: string, inputs: readonly string[], attributes?: Record<string, Attribute>, domain?: string): string
+  /** The same for a node with several outputs. */
+  nodes(
+    type: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes?: Record<string, Attribute>,
+    domain?: string,
+  ): string[]
+  constant(tensor: HostTensor): string
+  /** A whole-number vector whose entries may depend on sizes known only when the program runs. */
+  shape(shape: Shape): string
+  dataType(dtype: DType): number
+}
+
+export const CONTRIB = 'com.microsoft'
+
+/** A graph as the bytes of an ONNX model, and the names of the inputs that it reads. */
+export function toOnnx(
+  inputs: Record<string, TensorType>,
+  outputs: Record<string, Tensor>,
+): { bytes: Uint8Array; used: Set<string> } {
+  const nodes: NodeProto[] = []
+  const initializers: TensorProto[] = []
+  const valueInfo: ValueInfoProto[] = []
+  const known = new Map<string, string[]>()
+
+  const nodesOf: OnnxBuilder['nodes'] = (type, from, count, attributes = {}, domain = '') => {
+    const key = JSON.stringify([type, from, count, attributes, domain])
+    const earlier = known.get(key)
+    if (earlier) return earlier
+    const to = Array.from({ length: count }, (_, i) => `${type}_${nodes.length}${count > 1 ? `_${i}` : ''}`)
+    const attribute = Object.entries(attributes).map(([name, value]) => attributeOf(name, value))
+    nodes.push(create(NodeProtoSchema, { opType: type, domain, name: to[0], input: [...from], output: to, attribute }))
+    known.set(key, to)
+    return to
+  }
+  const constant = (tensor: HostTensor) => {
+    const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength)
+    const key = JSON.stringify(['constant', tensor.dtype, tensor.shape, Buffer.from(bytes).toString('base64')])
+    const earlier = known.get(key)
+    if (earlier) return earlier[0]
+    const name = `constant_${initializers.length}`
+    const dims = tensor.shape.map(BigInt)
+    initializers.push(create(TensorProtoSchema, { name, dims, dataType: DATA_TYPES[tensor.dtype], rawData: bytes }))
+    known.set(key, [name])
+    return name
+  }
+  const wholeNumbers = (values: number[]) =>
+    constant({ dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values.map(BigInt)) })
+  const builder: OnnxBuilder = {
+    nodes: nodesOf,
+    node: (type, from, attributes, domain) => nodesOf(type, from, 1, attributes, domain)[0],
+    constant,
+    shape: (shape) => {
+      if (shape.every((dim) => typeof dim === 'number')) return wholeNumbers(shape as number[])
+      return builder.node('Concat', shape.map(dimension), { axis: 0 })
+    },
+    dataType: (dtype) => DATA_TYPES[dtype],
+  }
+  /** A dimension as a vector of one whole number, computed from the shapes of the program's inputs. */
+  function dimension(dim: Dim): string {
+    if (typeof dim === 'number') return wholeNumbers([dim])
+    const terms = dimTerms(dim).map(({ coefficient, names }) => {
+      const factors = [...(coefficient === 1 ? [] : [wholeNumbers([coefficient])]), ...names.map(size)]
+      return factors.length === 0 ? wholeNumbers([1]) : factors.reduce((a, b) => builder.node('Mul', [a, b]))
+    })
+    return terms.reduce((a, b) => builder.node('Add', [a, b]))
+  }
+  function size(name: string): string {
+    for (const [input, { shape }] of Object.entries(inputs)) {
+      const axis = shape.indexOf(name)
+      if (axis >= 0) return builder.node('Shape', [input], { start: axis, end: axis + 1 })
+    }
+    throw new Error(`no input has an axis of size "${name}"`)
+  }
+
+  const names = new Map<Tensor, string>()
+  for (const node of nodesInOrder(Object.values(outputs))) {
+    const emitted = node.op.emit(
+      builder,
+      node.inputs.map((input) => names.get(input)!),
+      node.attributes as never,
+      node,
+    )
+    for (const [i, output] of node.outputs.entries()) {
+      names.set(output, emitted[i])
+      // Named sizes let the runtime's planner see which values are equally large and may share memory.
+      if (node.inputs.length > 0) valueInfo.push(valueInfoOf(emitted[i], output))
+    }
+  }
+  for (const [name, tensor] of Object.entries(outputs))
+    nodes.push(
+      create(NodeProtoSchema, {
+        opType: 'Identity',
+        name: `output_${name}`,
+        input: [names.get(tensor)!],
+        output: [name],
+      }),
+    )
+
+  const used = new Set(nodes.flatMap(({ input }) => input).filter((name) => name in inputs))
+  const seen = new Set<string>()
+  const graph = create(GraphProtoSchema, {
+    name: 'flowtune',
+    node: nodes,
+    initializer: initializers,
+    input: Object.entries(inputs)
+      .filter(([name]) => used.has(name))
+      .map(([name, type]) => valueInfoOf(name, type)),
+    output: Object.entries(outputs).map(([name, tensor]) => valueInfoOf(name, tensor)),
+    valueInfo: valueInfo.filter(({ name }) => !seen.has(name) && seen.add(name)),
+  })
+  const opsetImport = [
+    { domain: '', version: BigInt(OPSET) },
+    { domain: CONTRIB, version: BigInt(CONTRIB_OPSET) },
+  ]
+  const model = create(ModelProtoSchema, { irVersion: IR_VERSION, producerName: 'flowtune', opsetImport, graph })
+  return { bytes: toBinary(ModelProtoSchema, model), used }
+}
+
+function attributeOf(name: string, value: Attribute): AttributeProto {
+  if (typeof value === 'number')
+    return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) })
+  if (typeof value === 'string')
+    return create(AttributeProtoSchema, { name, type: AttributeType.STRING, s: Buffer.from(value) })
+  if ('float' in value) return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float })
+  return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map(BigInt) })
+}
+
+function valueInfoOf(name: string, { shape, dtype }: TensorType): ValueInfoProto {
+  const dim = shape.map((extent) => ({
+    value:
+      typeof extent === 'number'
+        ? { case: 'dimValue' as const, value: BigInt(extent) }
+        : { case: 'dimParam' as const, value: extent },
+  }))
+  const tensorType = { elemType: DATA_TYPES[dtype], shape: { dim } }
+  return create(ValueInfoProtoSchema, { name, type: { value: { case: 'tensorType', value: tensorType } } })
+}

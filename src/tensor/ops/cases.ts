@@ -1,0 +1,165 @@
+/**
+ * @file Inputs on which every op is checked: forward against plain numbers where the op is more than its name, and its
+ * gradient against finite differences. An op without a case fails the test.
+ */
+import { bool, float32, type HostTensor, int64 } from '../../runtime/host-tensor.ts'
+import type { Tensor } from '../tensor.ts'
+import * as ops from './index.ts'
+
+/** `differentiable` names the inputs whose gradients are checked; float32 inputs if absent. */
+export type OpCase = {
+  op: string
+  inputs: Record<string, HostTensor>
+  build: (inputs: Record<string, Tensor>) => Tensor
+  expected?: readonly number[]
+  differentiable?: readonly string[]
+}
+
+/** Fixed irregular numbers: no two alike, none at a kink. */
+const numbers = (shape: number[], seed = 1, offset = 0) =>
+  float32(
+    shape,
+    Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(seed * 12.9 + i * 7.7) + offset),
+  )
+
+const x = numbers([2, 3])
+const y = numbers([3], 2)
+const positive = numbers([2, 3], 3, 1.5)
+const last = <T>(list: readonly T[]) => list[list.length - 1]
+
+const unary = (op: string, apply: (x: Tensor) => Tensor, of: (x: number) => number, input = x): OpCase => ({
+  op,
+  inputs: { x: input },
+  build: ({ x }) => apply(x),
+  expected: Array.from(input.data as Float32Array, of),
+})
+const binary = (
+  op: string,
+  apply: (a: Tensor, b: Tensor) => Tensor,
+  of: (a: number, b: number) => number,
+  a = x,
+  b = y,
+): OpCase => ({
+  op,
+  inputs: { a, b },
+  build: ({ a, b }) => apply(a, b),
+  expected: Array.from(a.data as Float32Array, (value, i) => of(value, Number(b.data[i % b.data.length]))),
+})
+const sigmoid = (v: number) => 1 / (1 + Math.exp(-v))
+
+export const cases: OpCase[] = [
+  binary('add', ops.add, (a, b) => a + b),
+  binary('sub', ops.sub, (a, b) => a - b),
+  binary('mul', ops.mul, (a, b) => a * b),
+  binary('div', ops.div, (a, b) => a / b, x, numbers([3], 4, 2)),
+  unary('neg', ops.neg, (v) => -v),
+  unary('exp', ops.exp, Math.exp),
+  unary('log', ops.log, Math.log, positive),
+  unary('tanh', ops.tanh, Math.tanh),
+  unary('sigmoid', ops.sigmoid, sigmoid),
+  unary('softplus', ops.softplus, (v) => Math.log1p(Math.exp(v))),
+  unary('silu', ops.silu, (v) => v * sigmoid(v)),
+  unary('geluTanh', ops.geluTanh, (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))),
+  binary('add', ops.logAddExp, (a, b) => Math.log(Math.exp(a) + Math.exp(b))),
+  binary(
+    'greaterOrEqual',
+    (a, b) => ops.toFloat(ops.greaterOrEqual(a, b)),
+    (a, b) => Number(a >= b),
+  ),
+  binary(
+    'less',
+    (a, b) => ops.toFloat(ops.less(a, b)),
+    (a, b) => Number(a < b),
+  ),
+  {
+    op: 'where',
+    inputs: { condition: bool([2, 3], [1, 0, 1, 0, 0, 1]), a: x, b: y },
+    build: ({ condition, a, b }) => ops.where(condition, a, b),
+  },
+  { op: 'toFloat', inputs: { x: int64([2], [3, 4]) }, build: ({ x }) => ops.toFloat(x), expected: [3, 4] },
+  ...[false, true].flatMap((transposeA) =>
+    [false, true].map(
+      (transposeB): OpCase => ({
+        op: 'matmul',
+        inputs: { a: numbers(transposeA ? [2, 4, 3] : [2, 3, 4]), b: numbers(transposeB ? [5, 4] : [4, 5], 2) },
+        build: ({ a, b }) => ops.matmul(a, b, { transposeA, transposeB, scale: 0.5 }),
+      }),
+    ),
+  ),
+  {
+    op: 'matmul', // leading axes broadcast on either side
+    inputs: { a: numbers([3, 2, 1, 2]), b: numbers([3, 1, 2, 4], 2) },
+    build: ({ a, b }) => ops.matmul(a, b),
+  },
+  { op: 'expand', inputs: { x: y }, build: ({ x }) => ops.expand(x, [2, 3]) },
+  { op: 'sumTo', inputs: { x: numbers([2, 3, 4]) }, build: ({ x }) => ops.sumTo(x, [3, 1]) },
+  { op: 'sumTo', inputs: { x }, build: ({ x }) => ops.sumAll(x) },
+  { op: 'reshape', inputs: { x }, build: ({ x }) => ops.reshape(x, [3, 2]) },
+  { op: 'range', inputs: { x }, build: ({ x }) => ops.mul(x, ops.toFloat(ops.range(3))) },
+  { op: 'constant', inputs: { x }, build: ({ x }) => ops.mul(x, ops.constant(2)) },
+  { op: 'input', inputs: { x }, build: ({ x }) => x },
+  { op: 'logSumExp', inputs: { x }, build: ({ x }) => ops.logSumExp(x) },
+  ...[false, true].flatMap((exclusive) =>
+    [false, true].map(
+      (reverse): OpCase => ({
+        op: 'runningSum',
+        inputs: { x: float32([1, 3], [1, 2, 4]) },
+        build: ({ x }) => ops.runningSumOp([x], { exclusive, reverse }),
+        expected: [
+          [1, 3, 7],
+          [7, 6, 4],
+          [0, 1, 3],
+          [6, 4, 0],
+        ][2 * Number(exclusive) + Number(reverse)],
+      }),
+    ),
+  ),
+  { op: 'softmax', inputs: { x }, build: ({ x }) => ops.softmax(x) },
+  { op: 'logSoftmax', inputs: { x }, build: ({ x }) => ops.logSoftmax(x) },
+  { op: 'rmsNorm', inputs: { x, weight: y }, build: ({ x, weight }) => ops.rmsNorm(x, weight, 1e-5) },
+  {
+    op: 'layerNorm',
+    inputs: { x, weight: y, bias: numbers([3], 5) },
+    build: ({ x, weight, bias }) => ops.layerNorm(x, weight, bias, 1e-5),
+  },
+  {
+    op: 'gather', // row 1 is taken twice, row 0 never
+    inputs: { x: numbers([3, 2]), index: int64([2, 2], [1, 2, 1, 2]) },
+    build: ({ x, index }) => ops.gather(x, index),
+  },
+  {
+    op: 'gather',
+    inputs: { x: numbers([2, 3]), index: int64([2], [2, 0]) },
+    build: ({ x, index }) => ops.gather(x, index, 1),
+    differentiable: [],
+  },
+  {
+    op: 'scatterAdd',
+    inputs: { updates: numbers([3, 2]), index: int64([3], [1, 1, 3]) },
+    build: ({ updates, index }) => ops.scatterAdd(index, updates, [4, 2]),
+  },
+  {
+    op: 'regroup', // five elements into two rows of three; the last place is padding and must not be looked at
+    inputs: {
+      x: numbers([2, 5]),
+      index: int64([2, 3], [4, 2, 0, 1, 3, 0]),
+      inverse: int64([5], [2, 3, 1, 4, 0]),
+      mask: bool([2, 3], [1, 1, 1, 1, 1, 0]),
+    },
+    build: ({ x, index, inverse, mask }) => ops.where(mask, ops.regroup(x, index, inverse, { axis: 1 }), 0),
+  },
+  {
+    op: 'regroup', // back again: one element has no place
+    inputs: { x: numbers([6, 2]), index: int64([5], [2, 3, 1, 4, 0]), inverse: int64([6], [4, 2, 0, 1, 3, -1]) },
+    build: ({ x, index, inverse }) => ops.regroup(x, index, inverse, { partial: true }),
+  },
+  { op: 'transpose', inputs: { x: numbers([2, 3, 4]) }, build: ({ x }) => ops.transpose(x, [2, 0, 1]) },
+  { op: 'concat', inputs: { a: x, b: numbers([2, 2]) }, build: ({ a, b }) => ops.concat([a, b], -1) },
+  { op: 'split', inputs: { x }, build: ({ x }) => last(ops.split(x, [1, 2], 1)) },
+  {
+    op: 'rotary', // two heads of width four, tokens out of order
+    inputs: { x: numbers([3, 8]), positions: int64([3], [2, 0, 1]), cos: numbers([3, 2], 6), sin: numbers([3, 2], 7) },
+    build: ({ x, positions, cos, sin }) => ops.rotary(x, positions, cos, sin, 2),
+    differentiable: ['x'],
+  },
+]

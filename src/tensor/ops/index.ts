@@ -1,0 +1,11 @@
+/** All ops and what is composed of them. */
+export * from './activation.ts'
+export * from './elementwise.ts'
+export * from './gather.ts'
+export * from './layout.ts'
+export * from './matmul.ts'
+export * from './norm.ts'
+export * from './reduce.ts'
+export * from './rotary.ts'
+export * from './softmax.ts'
+export * from './source.ts'
