@@ -46,10 +46,14 @@ export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): 
     })
 
   return {
-    async upload(tensors: NamedTensors) {
+    async upload(tensors: NamedTensors, { move = false } = {}) {
       const entries = Object.entries(tensors)
       const residents = entries.map(() => ++lastId)
-      await ask({ kind: 'upload', residents, tensors: entries.map(([, tensor]) => tensor) })
+      const values = entries.map(([, tensor]) => tensor)
+      await ask(
+        { kind: 'upload', residents, tensors: values },
+        move ? values.map(({ data }) => data.buffer as ArrayBuffer) : [],
+      )
       return Object.fromEntries(
         entries.map(([name, { dtype, shape }], i) => [name, { resident: residents[i], dtype, shape }]),
       )
@@ -81,7 +85,9 @@ export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): 
   ) {
     checkInputs(program, { ...bound, ...inputs })
     const keptAs = Object.fromEntries(keep.map((name) => [name, ++lastId]))
-    const values = Object.entries(inputs).map(([name, value]) => [name, 'resident' in value ? value.resident : value])
+    const values = Object.entries(inputs)
+      .filter(([name]) => name in program.inputs)
+      .map(([name, value]) => [name, 'resident' in value ? value.resident : value])
     const reply = await ask({ kind: 'run', session, inputs: Object.fromEntries(values), keep: keptAs })
     const { outputs, kept } = reply!
     const residents = Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }])

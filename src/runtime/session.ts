@@ -15,7 +15,8 @@ export type Program = {
 /** A program that is ready to run. */
 export type Session = {
   /**
-   * Runs the program. Inputs that were bound when it was opened are not given again.
+   * Runs the program. Inputs that were bound when it was opened are not given again, and those that the program does
+   * not read are left aside.
    * @param keep names of outputs that stay where the program runs
    * @throws Error where an input is missing, has another type, or two inputs disagree on a named size
    */
@@ -26,8 +27,8 @@ export type Session = {
 export type RunResult = { outputs: NamedTensors; kept: Record<string, ResidentTensor> }
 
 export type Runtime = {
-  /** Copies tensors to where programs run. */
-  upload(tensors: NamedTensors): Promise<Record<string, ResidentTensor>>
+  /** Brings tensors to where programs run: a copy, or with `move` the memory itself, which is then gone here. */
+  upload(tensors: NamedTensors, options?: { move?: boolean }): Promise<Record<string, ResidentTensor>>
   release(tensors: Iterable<ResidentTensor>): Promise<void>
   /** Prepares a program; `bound` values are given at every run. */
   open(program: Program, bound?: Record<string, ResidentTensor>): Promise<Session>
@@ -40,7 +41,6 @@ export function checkInputs(program: Program, given: Record<string, { dtype: DTy
   const fail = (name: string, problem: string): never => {
     throw new Error(`${program.name}, input "${name}": ${problem}`)
   }
-  for (const name of Object.keys(given)) if (!program.inputs[name]) fail(name, 'the program has no such input')
   for (const [name, { dtype, shape }] of Object.entries(program.inputs)) {
     const value = given[name]
     if (!value) fail(name, 'missing')

@@ -6,17 +6,16 @@ import type { Tensor, TensorType } from './tensor.ts'
 
 /**
  * Builds a program. Inputs that no output depends on are left out, so a program declares exactly what it reads.
- * @param inputs types by name; a name in a shape is a size that may change from run to run
+ * @param types of the inputs, by name; a name in a shape is a size that may change from run to run
  * @param build from symbolic inputs to named outputs
  */
-export function buildProgram<Name extends string>(
+export function buildProgram(
   name: string,
-  inputs: Record<Name, TensorType>,
-  build: (inputs: Record<Name, Tensor>) => Record<string, Tensor>,
+  types: Record<string, TensorType>,
+  build: (inputs: Record<string, Tensor>) => Record<string, Tensor>,
 ): Program {
-  const symbols = Object.entries<TensorType>(inputs).map(([key, type]) => [key, input(key, type)])
-  const outputs = build(Object.fromEntries(symbols))
-  const { bytes, used } = toOnnx(inputs, outputs)
-  const declared = Object.entries<TensorType>(inputs).filter(([key]) => used.has(key))
-  return { name, bytes, inputs: Object.fromEntries(declared), outputs: Object.keys(outputs) }
+  const outputs = build(Object.fromEntries(Object.entries(types).map(([key, type]) => [key, input(key, type)])))
+  const { bytes, used } = toOnnx(types, outputs)
+  const inputs = Object.fromEntries(Object.entries(types).filter(([key]) => used.has(key)))
+  return { name, bytes, inputs, outputs: Object.keys(outputs) }
 }

@@ -1,0 +1,34 @@
+/**
+ * @file What an objective is: a pure function of what is known at every prefix of every sample of one prompt. Notation of
+ * the paper, section 3: S_i = Σ_{k≤i} log q(z_k | X, z_<k), and u_i = log R(z_1..z_i ⊤) − log q(⊤ | X, z_1..z_i) − S_i,
+ * which is each prefix's own estimate of log Z(X); training asks the estimates to agree.
+ */
+import { constant, greaterOrEqual, sub, where } from '../tensor/ops/index.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+export type PrefixLogProbabilities = {
+  /** log R of the prefix at today's temperature, [samples, prefixes], nats; any finite value where not terminable. */
+  logReward: Tensor
+  /** log q(⊤ | X, prefix), [samples, prefixes]. */
+  logStop: Tensor
+  /** log q(prefix | X) = S_i, [samples, prefixes]. */
+  logPrefix: Tensor
+  /** Terminal states of the trajectory, [samples, prefixes] yes/no; false after its end and where ⊤ is impossible. */
+  terminable: Tensor
+  /** The one prefix at which the trajectory ended, [samples, prefixes] yes/no. */
+  terminal: Tensor
+  /** Is the empty latent a terminal state, so that all trajectories of the prompt share their first estimate? */
+  rootTerminable: boolean
+  /** The learned log Z(X) of trajectory balance, scalar. */
+  logPartition: Tensor
+}
+
+/** From log-probabilities to a scalar loss, nats². */
+export type Objective = (logProbabilities: PrefixLogProbabilities) => Tensor
+
+/** u_i, each prefix's estimate of log Z(X), [samples, prefixes]; zero (and without gradient) where not `at`. */
+export const logPartitionEstimates = ({ logReward, logStop, logPrefix }: PrefixLogProbabilities, at: Tensor): Tensor =>
+  where(at, sub(sub(logReward, logStop), logPrefix), 0)
+
+/** A count to divide by: 1 where there is nothing to count. */
+export const atLeastOne = (count: Tensor): Tensor => where(greaterOrEqual(count, constant(1)), count, 1)

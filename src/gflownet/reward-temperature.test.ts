@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest'
+import { temperedLogReward } from './reward-temperature.ts'
+
+test('a reward at temperature T is its T-th root', () => {
+  expect([...temperedLogReward([-8, -2, 0, 4], 0.8)]).toEqual([-10, -2.5, 0, 5])
+})
+
+test('temperature 1 changes nothing', () => {
+  expect([...temperedLogReward([-8.123456789, -2, 3], 1)]).toEqual([-8.123456789, -2, 3])
+})
+
+test('a reward of zero stays zero at every temperature', () => {
+  for (const temperature of [0.5, 1, 2, Infinity])
+    expect(temperedLogReward([-Infinity], temperature)[0]).toBe(-Infinity)
+  expect(temperedLogReward([-Infinity], 2, [[-Infinity]])[0]).toBe(-Infinity)
+})
+
+test('only the terms that are to be tempered are tempered', () => {
+  const likelihood = [-6, -9]
+  const constraint = [-1, 0.5]
+  const bonus = [2, 0]
+  const total = likelihood.map((value, prefix) => value + constraint[prefix] + bonus[prefix])
+  expect([...temperedLogReward(total, 3, [constraint, bonus])]).toEqual([-2 - 1 + 2, -3 + 0.5])
+})

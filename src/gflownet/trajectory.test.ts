@@ -1,0 +1,38 @@
+import { expect, expectTypeOf, test } from 'vitest'
+import type { z } from 'zod'
+import { type Trajectory, terminalLogReward, trajectorySchema } from './trajectory.ts'
+
+const trajectory: Trajectory = {
+  tokens: [7, 0, 50_256],
+  logReward: [-Infinity, -Infinity, -31.400000000000002, -1 / 3],
+  parts: { ending: [-Infinity, -2, -3, -1 / 7], latent: [0, 0, -28.4, -4 / 21] },
+  source: 'tempered',
+}
+
+test('a trajectory survives JSON to the last bit, its impossible endings included', () => {
+  expect(trajectorySchema.parse(JSON.parse(JSON.stringify(trajectory)))).toStrictEqual(trajectory)
+})
+
+test('a trajectory without parts comes back without parts', () => {
+  const { parts: _, ...plain } = trajectory
+  expect(trajectorySchema.parse(JSON.parse(JSON.stringify(plain)))).toStrictEqual(plain)
+})
+
+test('the empty latent has one prefix and its reward is the terminal one', () => {
+  const empty: Trajectory = { tokens: [], logReward: [-4], source: 'policy' }
+  expect(trajectorySchema.parse(empty)).toStrictEqual(empty)
+  expect(terminalLogReward(empty)).toBe(-4)
+  expect(terminalLogReward(trajectory)).toBe(-1 / 3)
+})
+
+test.each([
+  ['a missing log-reward', { ...trajectory, logReward: [-1, -2, -3] }],
+  ['a token that is no index', { ...trajectory, tokens: [1, 2.5, 3] }],
+  ['an unknown source', { ...trajectory, source: 'dream' }],
+])('%s is refused', (_, damaged) => {
+  expect(trajectorySchema.safeParse(damaged).success).toBe(false)
+})
+
+test('what the schema reads is a Trajectory', () => {
+  expectTypeOf<z.output<typeof trajectorySchema>>().toExtend<Trajectory>()
+})

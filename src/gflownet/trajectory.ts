@@ -1,0 +1,36 @@
+/** @file One sampled latent and its rewards, as plain data: what the objective learns from, the buffer keeps and a run writes. */
+import { z } from 'zod'
+
+/** Where a trajectory was sampled: the policy itself, the policy at another temperature, or the replay buffer. */
+export type TrajectorySource = 'policy' | 'tempered' | 'replay'
+
+export type Trajectory = {
+  /** [length], the latent z_1..z_n without ⊤. */
+  tokens: readonly number[]
+  /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end. */
+  logReward: readonly number[]
+  /** The terms that `logReward` is the sum of, by name, each [prefixes], where the reward has named parts. */
+  parts?: Readonly<Record<string, readonly number[]>>
+  source: TrajectorySource
+}
+
+/** log R of the whole latent, untempered. */
+export const terminalLogReward = ({ tokens, logReward }: Trajectory) => logReward[tokens.length]
+
+/**
+ * Reads what `JSON.stringify` wrote of a trajectory. JSON has no −Infinity and stringify writes null for it, which is
+ * the only null in a trajectory: it is read back as −Infinity. Every finite number survives to its last bit. (NaN would
+ * be written as null too; a reward that is NaN must be refused before it gets here.)
+ */
+export const trajectorySchema = z
+  .strictObject({
+    tokens: z.array(z.number().int().nonnegative()),
+    logReward: logRewards(),
+    parts: z.record(z.string(), logRewards()).optional(),
+    source: z.enum(['policy', 'tempered', 'replay']),
+  })
+  .refine(({ tokens, logReward }) => logReward.length === tokens.length + 1, 'needs one log-reward for every prefix')
+
+function logRewards() {
+  return z.array(z.number().nullable()).transform((values) => values.map((value) => value ?? -Infinity))
+}

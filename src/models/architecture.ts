@@ -1,0 +1,59 @@
+/**
+ * @file What an architecture is: how to read its config.json, the weights it expects, and its forward pass as one
+ * function over packed tokens. Packing, caching, LoRA and scoring know nothing of architectures, and architectures
+ * nothing of them.
+ */
+import type { LinearLayer } from '../adapters/lora.ts'
+import type { NamedTensors } from '../runtime/host-tensor.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+
+/** The sizes of a transformer that everything outside its own file needs. */
+export type Dimensions = {
+  layers: number
+  width: number
+  heads: number
+  /** Heads of keys and values; fewer than `heads` where queries share them. */
+  keyValueHeads: number
+  headWidth: number
+  vocabulary: number
+  /** Longest sequence, in tokens. */
+  contextLength: number
+}
+
+/** What a forward pass is given. Tensors are packed: [tokens, …], whoever attends to whom. */
+export type ForwardContext = {
+  tokens: Tensor // [tokens], whole numbers
+  positions: Tensor // [tokens], whole numbers
+  weight: (name: string) => Tensor
+  /** A linear layer by its module name, with its bias if it has one and its adapter if it is adapted. */
+  linear: (module: string, x: Tensor) => Tensor
+  /** Attention of queries [tokens, heads·headWidth] to keys and values [tokens, keyValueHeads·headWidth] in one layer. */
+  attend: (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor
+}
+
+/** A causal language model described by its config.json. */
+export type ModelDescription = {
+  modelType: string
+  dimensions: Dimensions
+  /** Names and shapes of the weights that a checkpoint must have. */
+  weights: Record<string, readonly number[]>
+  /** Tables computed from the config, not stored in checkpoints (rotary angles). */
+  tables: NamedTensors
+  /** Linear layers that LoRA can adapt. */
+  linears: readonly LinearLayer[]
+  /** Last parts of module names that are adapted unless the user says otherwise. */
+  defaultTargets: readonly string[]
+  /** Name of the [vocabulary, width] matrix that turns hidden states into logits. */
+  head: string
+  /** Hidden states after the last normalisation, [tokens, width]. */
+  hiddenStates: (context: ForwardContext) => Tensor
+}
+
+/** An architecture: the names it has in `model_type`, and how to read a config of it. */
+export type Architecture = {
+  modelType: string
+  /** What checkpoints may write before every weight's name, or leave out ("transformer."). */
+  optionalPrefix?: string
+  /** @throws UserError naming every key that is missing, malformed or asks for what is not supported */
+  describe: (config: unknown, where: string) => ModelDescription
+}

@@ -1,0 +1,125 @@
+/**
+ * @file Attention over packed tokens, as a tree: the prompt attends to itself; a latent to the prompt and to its own
+ * earlier tokens; a branch to the prompt, to the prefix that it follows and to its own earlier tokens. Keys and values of
+ * the prompt exist once, and gradients through them sum by themselves.
+ */
+import { int64 } from '../runtime/host-tensor.ts'
+import {
+  add,
+  concat,
+  constant,
+  gather,
+  greaterOrEqual,
+  matmul,
+  range,
+  regroup,
+  reshape,
+  softmax,
+  split,
+  transpose,
+  where,
+} from '../tensor/ops/index.ts'
+import { type Dim, productOfDims, sumDims } from '../tensor/shape.ts'
+import type { Tensor } from '../tensor/tensor.ts'
+import type { Dimensions, ForwardContext } from './architecture.ts'
+import type { branchInputs, latentInputs } from './packing.ts'
+
+type Symbols<Types> = { [Name in keyof Types]: Tensor }
+/** The arrays of packing.ts as symbols. */
+export type Packing = Symbols<typeof latentInputs> & Partial<Symbols<typeof branchInputs>>
+type Heads = Pick<Dimensions, 'heads' | 'keyValueHeads' | 'headWidth'>
+
+/** Tokens, positions and attention of a packed layout, ready for an architecture's forward pass. */
+export function packedForward(
+  packing: Packing,
+  dimensions: Heads,
+): Pick<ForwardContext, 'tokens' | 'positions' | 'attend'> {
+  const { promptTokens, latentTokens, latentPositions, branchTokens, branchPositions } = packing
+  const prompt = promptTokens.shape[0]
+  return {
+    tokens: concat([promptTokens, latentTokens, ...(branchTokens ? [branchTokens] : [])], 0),
+    positions: concat([range(prompt), latentPositions, ...(branchPositions ? [branchPositions] : [])], 0),
+    attend: (_layer, query, key, value) => treeAttention(packing, dimensions, query, key, value),
+  }
+}
+
+function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: Heads, q: Tensor, k: Tensor, v: Tensor) {
+  const shared = heads / keyValueHeads // query heads that share a head of keys and values
+  const [tokens] = q.shape
+  const { latentRows, latentPlaces, branchRows, branchPlaces, branchContext } = packing
+  const prompt = packing.promptTokens.shape[0]
+  const parts = [prompt, latentPlaces.shape[0], ...(branchPlaces ? [branchPlaces.shape[0]] : [])]
+  const scale = 1 / Math.sqrt(headWidth)
+
+  // [keyValueHeads, shared, tokens, headWidth] and [keyValueHeads, tokens, headWidth]
+  const query = split(transpose(reshape(q, [tokens, keyValueHeads, shared, headWidth]), [1, 2, 0, 3]), parts, 2)
+  const [key, value] = [k, v].map((x) =>
+    split(transpose(reshape(x, [tokens, keyValueHeads, headWidth]), [1, 0, 2]), parts, 1),
+  )
+
+  const self = (rows: Tensor, places: Tensor, part: number, context?: { rows: Tensor }): Tensor => {
+    const [count, length] = rows.shape
+    const grid = [keyValueHeads, shared, count, length]
+    const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
+    const queries = regroup(query[part], rows, places, { axis: 2 }) // [...grid, headWidth]
+    const own = [key, value].map((x) => perHead(regroup(x[part], rows, places, { axis: 1 })))
+    const sources = [own]
+    const masks = [causalMask(length)]
+    if (context) {
+      const ancestors = [key, value].map((x) => perHead(gather(x[1], context.rows, 1)))
+      sources.unshift(ancestors)
+      masks.unshift(presenceMask(context.rows))
+    }
+    const toPrompt = matmul(reshape(queries, flat), key[0], { transposeB: true, scale })
+    const scores = [
+      reshape(toPrompt, [...grid, prompt]),
+      ...sources.map(([keys], i) => add(matmul(queries, keys, { transposeB: true, scale }), masks[i])),
+    ]
+    const weights = split(
+      softmax(concat(scores, -1)),
+      scores.map((score) => score.shape[4]),
+      -1,
+    )
+    const fromPrompt = matmul(reshape(weights[0], [flat[0], flat[1], prompt]), value[0])
+    const mixed = sources
+      .map(([, values], i) => matmul(weights[i + 1], values))
+      .reduce(add, reshape(fromPrompt, [...grid, headWidth]))
+    const cells = productOfDims(count, length)
+    const inverse = reshape(rows, [cells])
+    return regroup(reshape(mixed, [keyValueHeads, shared, cells, headWidth]), places, inverse, {
+      axis: 2,
+      partial: true,
+    })
+  }
+  /** [keyValueHeads, rows, length, headWidth] with an axis that query heads share. */
+  const perHead = (x: Tensor) => reshape(x, [keyValueHeads, 1, ...x.shape.slice(1)])
+
+  const promptScores = matmul(reshape(query[0], [keyValueHeads, productOfDims(shared, prompt), headWidth]), key[0], {
+    transposeB: true,
+    scale,
+  })
+  const promptWeights = softmax(add(reshape(promptScores, [keyValueHeads, shared, prompt, prompt]), causalMask(prompt)))
+  const fromPrompt = matmul(reshape(promptWeights, [keyValueHeads, productOfDims(shared, prompt), prompt]), value[0])
+  const outputs = [
+    reshape(fromPrompt, [keyValueHeads, shared, prompt, headWidth]),
+    self(latentRows, latentPlaces, 1),
+    ...(branchRows && branchPlaces && branchContext
+      ? [self(branchRows, branchPlaces, 2, { rows: branchContext })]
+      : []),
+  ]
+  return reshape(transpose(concat(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
+}
+
+const NEVER = Number.NEGATIVE_INFINITY
+
+/** [length, length]: 0 where the column is no later than the row, −∞ elsewhere. */
+function causalMask(length: Dim): Tensor {
+  const index = range(length)
+  return where(greaterOrEqual(reshape(index, [length, 1]), reshape(index, [1, length])), 0, NEVER)
+}
+
+/** [rows, 1, context]: 0 where there is a token, −∞ at padding. */
+function presenceMask(rows: Tensor): Tensor {
+  const [count, length] = rows.shape
+  return where(greaterOrEqual(reshape(rows, [count, 1, length]), constant(int64([], [0]))), 0, NEVER)
+}

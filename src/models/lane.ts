@@ -1,0 +1,83 @@
+/**
+ * @file Where a model runs. A lane is one runtime with the model's weights in it. A large model has one lane that uses
+ * every core in each operation; a small one, whose operations are too short to share, has a lane per core and works on
+ * several prompts at once. What is computed does not depend on the lane.
+ */
+import type { LoraAdapter } from '../adapters/lora.ts'
+import type { NamedTensors } from '../runtime/host-tensor.ts'
+import { openRuntime } from '../runtime/node.ts'
+import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
+
+export type Lane = {
+  readonly runtime: Runtime
+  /** The session of a program, opened when it is first asked for. Weights are bound to it. */
+  session(key: string, build: () => Program): Promise<Session>
+  /** The matrices of an adapter, uploaded when another adapter than last time is asked for. */
+  adapter(adapter: LoraAdapter): Promise<Record<string, ResidentTensor>>
+}
+
+/** Lanes that jobs share: a job waits until a lane is free. */
+export type Lanes = {
+  readonly count: number
+  /** Runs a job on a free lane, in the order of asking. */
+  use<Result>(job: (lane: Lane) => Promise<Result>): Promise<Result>
+  dispose(): Promise<void>
+}
+
+/**
+ * Opens lanes and loads weights into each.
+ * @param weights one tensor at a time, so that loading never holds a second copy of the model
+ */
+export async function openLanes(
+  { count, threads }: { count: number; threads: number },
+  weights: Iterable<[name: string, tensor: NamedTensors[string]]>,
+): Promise<Lanes> {
+  const runtimes = Array.from({ length: count }, () => openRuntime({ threads }))
+  const resident: Record<string, ResidentTensor>[] = runtimes.map(() => ({}))
+  for (const [name, tensor] of weights)
+    for (const [i, runtime] of runtimes.entries())
+      Object.assign(resident[i], await runtime.upload({ [name]: tensor }, { move: i === count - 1 }))
+
+  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i]))
+  const waiting: ((lane: Lane) => void)[] = []
+  const release = (lane: Lane) => {
+    const next = waiting.shift()
+    if (next) next(lane)
+    else free.push(lane)
+  }
+  return {
+    count,
+    async use(job) {
+      const lane = free.shift() ?? (await new Promise<Lane>((resolve) => waiting.push(resolve)))
+      try {
+        return await job(lane)
+      } finally {
+        release(lane)
+      }
+    },
+    dispose: async () => void (await Promise.all(runtimes.map((runtime) => runtime.dispose()))),
+  }
+}
+
+function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
+  const sessions = new Map<string, Promise<Session>>()
+  let uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> } | undefined
+  return {
+    runtime,
+    session(key, build) {
+      const known = sessions.get(key)
+      if (known) return known
+      const program = build()
+      const bound = Object.fromEntries(Object.entries(weights).filter(([name]) => name in program.inputs))
+      const session = runtime.open(program, bound)
+      sessions.set(key, session)
+      return session
+    },
+    async adapter(adapter) {
+      if (uploaded?.of === adapter) return uploaded.matrices
+      if (uploaded) await runtime.release(Object.values(uploaded.matrices))
+      uploaded = { of: adapter, matrices: await runtime.upload(adapter.weights) }
+      return uploaded.matrices
+    },
+  }
+}

@@ -1,0 +1,137 @@
+/** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
+import { createHash } from 'node:crypto'
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { UserError } from '../errors.ts'
+import type { HostTensor } from '../runtime/host-tensor.ts'
+import { grantedCores } from '../runtime/threads.ts'
+import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
+import { openWeights, type Weights } from '../weights/open-weights.ts'
+import type { Architecture, ModelDescription } from './architecture.ts'
+import { gpt2 } from './gpt2.ts'
+import { type Lanes, openLanes } from './lane.ts'
+import { llama } from './llama.ts'
+
+/** Every architecture that can be loaded, by its `model_type`. */
+export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
+
+export type LanguageModel = {
+  readonly name: string
+  readonly folder: string
+  readonly description: ModelDescription
+  readonly tokenizer: Tokenizer
+  readonly lanes: Lanes
+  dispose(): Promise<void>
+}
+
+export type LoadOptions = {
+  /** Threads in all; default: the cores that this process may use. */
+  threads?: number
+}
+
+/** Parameters below which an operation is too short for several threads, and prompts run side by side instead. */
+const SMALL_MODEL = 20_000_000
+
+/**
+ * Loads a model folder in Hugging Face form (config.json, tokenizer.json, safetensors). Call `dispose` when done.
+ * @throws UserError for a missing, damaged or unsupported model, before any weight is read
+ */
+export async function loadLanguageModel(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const description = describeModel(folder)
+  const tokenizer = await loadTokenizer(folder)
+  return { name: basename(resolve(folder)), folder, tokenizer, ...(await loadWeights(folder, description, options)) }
+}
+
+/** The same without a tokenizer, for checkpoints that have none. */
+export async function loadWeights(
+  folder: string,
+  description: ModelDescription,
+  { threads = grantedCores() }: LoadOptions = {},
+) {
+  const weights = openWeights(folder)
+  try {
+    const names = checkedNames(weights, description)
+    const shape = parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
+    const lanes = await openLanes(shape, tensorsOf(weights, names, description))
+    return { description, lanes, dispose: () => lanes.dispose() }
+  } finally {
+    weights.close()
+  }
+}
+
+/** Number of frozen parameters; a tied head counts once. */
+export const parameterCount = ({ weights }: ModelDescription) =>
+  Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
+
+/** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
+export function describeModel(folder: string): ModelDescription {
+  const path = join(folder, 'config.json')
+  let json: { model_type?: unknown }
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw new UserError({
+      what: missing ? 'no model here: there is no config.json' : `cannot be read: ${(error as Error).message}`,
+      where: missing ? folder : path,
+      fix: 'give a model folder with config.json, tokenizer.json and model.safetensors',
+    })
+  }
+  const architecture = architectures[String(json?.model_type)]
+  if (architecture) return architecture.describe(json, path)
+  throw new UserError({
+    what: `unknown architecture "${json?.model_type}"`,
+    where: path,
+    fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
+  })
+}
+
+/** SHA-256 of the files that decide what a model computes, for a run's record. */
+export function contentHash(
+  folder: string,
+  files: readonly string[] = ['config.json', 'model.safetensors', 'tokenizer.json'],
+): string {
+  const hash = createHash('sha256')
+  const buffer = Buffer.alloc(1 << 20)
+  for (const file of files) {
+    let descriptor: number
+    try {
+      descriptor = openSync(join(folder, file), 'r')
+    } catch {
+      continue // sharded weights have another name; config and tokenizer still tell models apart
+    }
+    for (let read = 1; read > 0; ) {
+      read = readSync(descriptor, buffer)
+      hash.update(buffer.subarray(0, read))
+    }
+    closeSync(descriptor)
+  }
+  return hash.digest('hex')
+}
+
+/** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
+function checkedNames(weights: Weights, description: ModelDescription): Map<string, string> {
+  const prefix = architectures[description.modelType].optionalPrefix ?? ''
+  const names = new Map<string, string>()
+  for (const [name, shape] of Object.entries(description.weights)) {
+    const stored = weights.has(name) ? name : name.slice(prefix.length)
+    const found = weights.shapeOf(stored) // refuses a name that is not there
+    if (`${found}` !== `${shape}`)
+      throw new UserError({
+        what: `tensor ${stored} has shape [${found}], but config.json asks for [${shape}]`,
+        where: weights.folder,
+        fix: 'use the config.json that belongs to these weights',
+      })
+    names.set(name, stored)
+  }
+  return names
+}
+
+function* tensorsOf(
+  weights: Weights,
+  names: Map<string, string>,
+  { tables }: ModelDescription,
+): Iterable<[string, HostTensor]> {
+  for (const [name, stored] of names) yield [name, weights.read(stored)]
+  for (const [name, table] of Object.entries(tables)) yield [name, { ...table, data: table.data.slice() }] // uploading moves it
+}

@@ -1,0 +1,151 @@
+/**
+ * @file Log-probabilities of given tokens in one packed pass: of latents after a prompt, and of branches after prefixes
+ * of the latents. Used by rewards (under the reference model) and to score a text (with or without an adapter).
+ */
+import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
+import { int64 } from '../runtime/host-tensor.ts'
+import type { Program, ResidentTensor } from '../runtime/session.ts'
+import { gather, matmul, reshape } from '../tensor/ops/index.ts'
+import { buildProgram } from '../tensor/program.ts'
+import type { Dim } from '../tensor/shape.ts'
+import type { TensorType } from '../tensor/tensor.ts'
+import type { ModelDescription } from './architecture.ts'
+import { type Packing, packedForward } from './attention.ts'
+import { tokenLogProbabilities } from './head.ts'
+import type { Lane } from './lane.ts'
+import { adapterInputs, linearLayers, weightInputs } from './linear.ts'
+import { branchInputs, latentInputs, type Pack, packTokens } from './packing.ts'
+
+/** One question: log p(`token` | all that leads to and includes the packed token `after`). */
+export type Question = { after: number; token: number }
+
+/** The packed tokens that questions can follow; see PackedTokens. */
+export type Places = Pick<ReturnType<typeof packTokens>, 'latentToken' | 'branchToken'>
+
+/** Logits are made for this many bytes of them at a time, so that a long list of questions needs no more memory. */
+const LOGIT_BYTES = 128 << 20
+
+/**
+ * Answers questions about one pack.
+ * @param ask which questions, given where the tokens have gone
+ * @returns log-probabilities in the order of the questions, nats
+ */
+export async function scorePack(
+  lane: Lane,
+  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  pack: Pack,
+  ask: (places: Places) => readonly Question[],
+): Promise<Float64Array> {
+  const packed = packTokens(pack)
+  const questions = ask(packed)
+  return withHiddenStates(lane, model, adapter, pack, packed.inputs, (hidden) => answer(lane, model, hidden, questions))
+}
+
+/** Logits after every token of a text, [tokens, vocabulary]. */
+export async function textLogits(
+  lane: Lane,
+  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  tokens: readonly number[],
+): Promise<Float32Array> {
+  const pack = { prompt: tokens, latents: [[]] }
+  return withHiddenStates(lane, model, adapter, pack, packTokens(pack).inputs, async (hidden) => {
+    const session = await lane.session('logits', () => logitsProgram(model))
+    const { outputs } = await session.run({ hidden })
+    return (outputs.logits.data as Float32Array).slice(0, tokens.length * model.dimensions.vocabulary)
+  })
+}
+
+async function withHiddenStates<Result>(
+  lane: Lane,
+  model: ModelDescription,
+  adapter: LoraAdapter | undefined,
+  pack: Pack,
+  inputs: ReturnType<typeof packTokens>['inputs'],
+  use: (hidden: ResidentTensor) => Promise<Result>,
+): Promise<Result> {
+  const branches = pack.branches !== undefined
+  const session = await lane.session(`hidden states ${JSON.stringify([branches, adapter?.config])}`, () =>
+    hiddenProgram(model, branches, adapter?.config),
+  )
+  const { kept } = await session.run({ ...inputs, ...(adapter && (await lane.adapter(adapter))) }, ['hidden'])
+  try {
+    return await use(kept.hidden)
+  } finally {
+    await lane.runtime.release([kept.hidden])
+  }
+}
+
+/** Questions by the hidden state that they ask, a bounded number of logits at a time. */
+async function answer(lane: Lane, model: ModelDescription, hidden: ResidentTensor, questions: readonly Question[]) {
+  const session = await lane.session('token log-probabilities', () => answerProgram(model))
+  const byState = new Map<number, number[]>()
+  for (const [i, { after }] of questions.entries()) byState.set(after, [...(byState.get(after) ?? []), i])
+  const states = [...byState.keys()]
+  const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * model.dimensions.vocabulary)))
+
+  const answers = new Float64Array(questions.length)
+  for (let from = 0; from < states.length; from += atOnce) {
+    const part = states.slice(from, from + atOnce)
+    const asked = part.flatMap((state, query) => byState.get(state)!.map((question) => ({ query, question })))
+    const { outputs } = await session.run({
+      hidden,
+      queries: int64([part.length], part),
+      from: int64(
+        [asked.length],
+        asked.map(({ query }) => query),
+      ),
+      tokens: int64(
+        [asked.length],
+        asked.map(({ question }) => questions[question].token),
+      ),
+    })
+    for (const [i, { question }] of asked.entries()) answers[question] = Number(outputs.answers.data[i])
+  }
+  return answers
+}
+
+const hiddenType = (model: ModelDescription): TensorType => ({
+  dtype: 'float32',
+  shape: ['tokens', model.dimensions.width],
+})
+
+function hiddenProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
+  const types = {
+    ...weightInputs(model),
+    ...(lora && adapterInputs(model, lora)),
+    ...latentInputs,
+    ...(branches && branchInputs),
+  }
+  return buildProgram('hidden states', types, (inputs) => ({
+    hidden: model.hiddenStates({
+      ...packedForward(inputs as Packing, model.dimensions),
+      ...linearLayers(model, inputs, lora),
+    }),
+  }))
+}
+
+function answerProgram(model: ModelDescription): Program {
+  const whole = (...shape: Dim[]): TensorType => ({ dtype: 'int64', shape })
+  const types = {
+    ...headInput(model),
+    hidden: hiddenType(model),
+    queries: whole('queries'),
+    from: whole('pairs'),
+    tokens: whole('pairs'),
+  }
+  return buildProgram('token log-probabilities', types, (inputs) => {
+    const states = gather(inputs.hidden, inputs.queries)
+    const answers = tokenLogProbabilities(states, inputs[model.head], inputs.from, inputs.tokens)
+    return { answers: reshape(answers, [inputs.from.shape[0]]) }
+  })
+}
+
+function logitsProgram(model: ModelDescription): Program {
+  return buildProgram('logits', { ...headInput(model), hidden: hiddenType(model) }, (inputs) => ({
+    logits: matmul(inputs.hidden, inputs[model.head], { transposeB: true }),
+  }))
+}
+
+const headInput = (model: ModelDescription): Record<string, TensorType> => ({
+  [model.head]: weightInputs(model)[model.head],
+})

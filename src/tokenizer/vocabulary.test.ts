@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { loadTokenizer } from './tokenizer.ts'
+import { stopToken, tokenBias } from './vocabulary.ts'
+
+describe('tokenBias', () => {
+  const no = Number.NEGATIVE_INFINITY
+
+  it('is 0 for tokens that may be sampled and −∞ for the others', () => {
+    expect([...tokenBias(4, { allowed: [1, 3] })]).toEqual([no, 0, no, 0])
+    expect([...tokenBias(4, { forbidden: [0, 2] })]).toEqual([no, 0, no, 0])
+    expect([...tokenBias(4, { allowed: [0, 1, 3], forbidden: [0] })]).toEqual([no, 0, no, 0])
+    expect([...tokenBias(2, {})]).toEqual([0, 0])
+  })
+
+  it.each([-1, 4, 1.5, Number.NaN])('refuses %d as a token of four', (id) => {
+    expect(() => tokenBias(4, { allowed: [0, id] })).toThrow(/allowed tokens: .* is not a token .* from 0 to 3/)
+    expect(() => tokenBias(4, { forbidden: [id] })).toThrow(/forbidden tokens/)
+  })
+
+  it('refuses to leave no token', () => {
+    expect(() => tokenBias(2, { allowed: [] })).toThrow(/no token is left to sample; allow at least one/)
+    expect(() => tokenBias(2, { forbidden: [0, 1] })).toThrow(/no token is left/)
+    expect(() => tokenBias(2, { allowed: [1], forbidden: [1] })).toThrow(/forbid fewer/)
+  })
+})
+
+const real = (fromRoot: string) => fileURLToPath(new URL(`../../../shared/${fromRoot}`, import.meta.url))
+const absent = !existsSync(real('data/tokenizers'))
+
+describe.skipIf(absent)(`stopToken${absent ? ': skipped, there is no ../shared/data/tokenizers' : ''}`, () => {
+  it.each([
+    ['models/stories260K', 426, '</s>', 2],
+    ['data/tokenizers/llama2', 28723, '</s>', 2],
+    ['data/tokenizers/gpt2', 13, '<|endoftext|>', 50256],
+    ['data/tokenizers/smollm2', 30, '<|endoftext|>', 0],
+  ])('of %s is the full stop after a word, or a special token', async (folder, fullStop, special, id) => {
+    const tokenizer = await loadTokenizer(real(folder))
+    expect(stopToken(tokenizer, '.')).toBe(fullStop)
+    expect(tokenizer.encode('It is the end.').at(-1)).toBe(fullStop)
+    expect(stopToken(tokenizer, special)).toBe(id)
+    expect(() => stopToken(tokenizer, 'the very end')).toThrow(/stop "the very end": it takes \d+ tokens: "t/)
+    expect(() => stopToken(tokenizer, '')).toThrow(/it takes no token/)
+  })
+})

@@ -1,0 +1,92 @@
+/** Values that other software computed (PyTorch, transformers, PEFT) for tiny random checkpoints of every architecture. */
+
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { LoraAdapter } from '../src/adapters/lora.ts'
+import { readPeftFolder } from '../src/adapters/peft.ts'
+import { learnStep } from '../src/gflownet/learn-step.ts'
+import type { ModelDescription } from '../src/models/architecture.ts'
+import type { Lanes } from '../src/models/lane.ts'
+import { architectures, describeModel, loadWeights } from '../src/models/language-model.ts'
+import { scorePack, textLogits } from '../src/models/score.ts'
+import { openSafetensors } from '../src/weights/safetensors.ts'
+
+const golden = new URL('./golden/', import.meta.url).pathname
+const TOLERANCE = 1e-4 // relative; the golden values are float32 from another order of summation
+
+/** Checkpoints whose architecture this version has. */
+const checkpoints = ['llama', 'llama_rope_scaled', 'gpt2']
+
+test('every architecture has a golden checkpoint', () => {
+  const types = checkpoints.map((name) => describeModel(`${golden}checkpoints/${name}`).modelType)
+  expect(Object.keys(architectures).filter((name) => !types.includes(name))).toEqual([])
+})
+
+describe.each(checkpoints)('%s agrees with transformers and PEFT', (name) => {
+  const expected = JSON.parse(readFileSync(`${golden}models-${name}.json`, 'utf8'))
+  const folder = `${golden}checkpoints/${name}`
+  let model: ModelDescription
+  let lanes: Lanes
+  let adapter: LoraAdapter
+  beforeAll(async () => {
+    ;({ description: model, lanes } = await loadWeights(folder, describeModel(folder), { threads: 1 }))
+    adapter = readPeftFolder(`${golden}adapters/${name}`)
+  })
+  afterAll(() => lanes.dispose())
+
+  test('in its logits', async () => {
+    close(await lanes.use((lane) => textLogits(lane, { model }, expected.tokens)), expected.logits)
+  })
+
+  test('in its logits with an adapter', async () => {
+    close(await lanes.use((lane) => textLogits(lane, { model, adapter }, expected.tokens)), expected.adapter.logits)
+  })
+
+  test('in the likelihood of an ending after every prefix of a latent, in one packed pass', async () => {
+    const { ending, log_p_ending_and_eos_after_each_prefix: answers } = expected.ending
+    const { prompt, samples, terminal_token } = expected.adapter
+    const [latent] = samples as number[][]
+    const branches = answers.map((_: number, prefix: number) => ({ latent: 0, prefix, tokens: ending }))
+    const tokens = [...ending, terminal_token]
+    const log = await lanes.use((lane) =>
+      scorePack(lane, { model }, { prompt, latents: [latent], branches }, ({ branchToken }) =>
+        answers.flatMap((_: number, b: number) => tokens.map((token, i) => ({ after: branchToken(b, i - 1), token }))),
+      ),
+    )
+    const sums = answers.map((_: number, b: number) =>
+      log.subarray(b * tokens.length, (b + 1) * tokens.length).reduce((x, y) => x + y),
+    )
+    close(sums, answers)
+  })
+
+  test('in log q, in equation 3 and in the gradient of every LoRA matrix', async () => {
+    const { prompt, samples, log_rewards_of_prefixes, per_sample, terminal_token } = expected.adapter
+    const support = { stop: terminal_token, minTokens: 0, maxTokens: 99 }
+    const objective = { name: 'subtrajectory-balance' as const, lambda: 1 }
+    const batch = { prompt, latents: samples, logRewards: log_rewards_of_prefixes, logPartition: 0 }
+    const result = await lanes.use((lane) => learnStep(lane, { model, adapter, support, objective }, batch))
+    for (const [n, { log_pf, log_pterm }] of per_sample.entries()) {
+      close(result.scores[n].logTokens, log_pf)
+      close(result.scores[n].logStop, log_pterm)
+    }
+    const pairs = samples.reduce((sum: number, { length }: number[]) => sum + (length * (length + 1)) / 2, 0)
+    close([result.loss * pairs], [expected.adapter.subtb_sum_over_samples])
+
+    const gradients = openSafetensors(`${golden}adapters/${name}/gradients.safetensors`)
+    expect(gradients.entries.size).toBe(Object.keys(result.gradients).length)
+    for (const [key, gradient] of Object.entries(result.gradients))
+      close(
+        (gradient.data as Float32Array).map((value) => value * pairs),
+        gradients.read(`base_model.model.${key}`).data as Float32Array,
+      )
+    gradients.close()
+  })
+})
+
+/** Equal to the tolerance, relative to the largest value. */
+function close(actual: ArrayLike<number>, wanted: ArrayLike<number>) {
+  expect(actual.length).toBe(wanted.length)
+  const scale = Math.max(1, ...Array.from(wanted, Math.abs))
+  const worst = Math.max(0, ...Array.from(wanted, (value, i) => Math.abs(value - actual[i])))
+  expect(worst / scale).toBeLessThan(TOLERANCE)
+}
