@@ -71,6 +71,7 @@ describe('an adapter that would not mean the same here is refused by name', () =
     [{ rank_pattern: { q: 8 } }, /rank_pattern is not supported/],
     [{ alpha_pattern: { q: 8 } }, /alpha_pattern is not supported/],
     [{ modules_to_save: ['lm_head'] }, /modules_to_save is not supported/],
+    [{ init_lora_weights: 'pissa_niter_16' }, /init_lora_weights: it changes the base model/],
     [{ r: 0 }, /r: /],
     [{ r: 8 }, /h\.0\.q has matrices \[2, 3\] and \[4, 2\], which do not fit rank 8/],
     [{ target_modules: ['k'] }, /h\.0\.q has matrices but is no target/],

@@ -55,6 +55,12 @@ const configSchema = z.looseObject({
   lora_alpha: z.number().positive(),
   target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
   bias: z.literal('none', 'adapters with biases are not supported').default('none'),
+  init_lora_weights: z
+    .union([
+      z.boolean(),
+      z.string().regex(/^(?!pissa|olora|corda|loftq)/, 'it changes the base model: convert to plain LoRA'),
+    ])
+    .nullish(),
 })
 
 type PeftConfig = z.infer<typeof configSchema>

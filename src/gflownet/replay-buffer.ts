@@ -55,7 +55,7 @@ export function insert(buffer: ReplayBuffer, promptKey: string, trajectories: re
 
 function admit(kept: readonly Trajectory[], newcomer: Trajectory, config: ReplayConfig): readonly Trajectory[] {
   const logReward = terminalLogReward(newcomer)
-  const isFull = kept.length === config.capacity
+  const isFull = kept.length >= config.capacity
   if (isFull && logReward <= terminalLogReward(kept[kept.length - 1])) return kept // the usual case, and the cheap one
   if (kept.some(({ tokens }) => sameTokens(tokens, newcomer.tokens))) return kept
   const isNear = nearTo(newcomer.tokens, config.nearDuplicate)

@@ -26,7 +26,7 @@ import type { branchInputs, latentInputs } from './packing.ts'
 
 type Symbols<Types> = { [Name in keyof Types]: Tensor }
 /** The arrays of packing.ts as symbols. */
-export type Packing = Symbols<typeof latentInputs> & Partial<Symbols<typeof branchInputs>>
+export type Packing = { promptTokens: Tensor } & Partial<Symbols<typeof latentInputs> & Symbols<typeof branchInputs>>
 type Heads = Pick<Dimensions, 'heads' | 'keyValueHeads' | 'headWidth'>
 
 /** Tokens, positions and attention of a packed layout, ready for an architecture's forward pass. */
@@ -37,8 +37,8 @@ export function packedForward(
   const { promptTokens, latentTokens, latentPositions, branchTokens, branchPositions } = packing
   const prompt = promptTokens.shape[0]
   return {
-    tokens: concat([promptTokens, latentTokens, ...(branchTokens ? [branchTokens] : [])], 0),
-    positions: concat([range(prompt), latentPositions, ...(branchPositions ? [branchPositions] : [])], 0),
+    tokens: concatPresent([promptTokens, latentTokens, branchTokens], 0),
+    positions: concatPresent([range(prompt), latentPositions, branchPositions], 0),
     attend: (_layer, query, key, value) => treeAttention(packing, dimensions, query, key, value),
   }
 }
@@ -48,7 +48,9 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
   const [tokens] = q.shape
   const { latentRows, latentPlaces, branchRows, branchPlaces, branchContext } = packing
   const prompt = packing.promptTokens.shape[0]
-  const parts = [prompt, latentPlaces.shape[0], ...(branchPlaces ? [branchPlaces.shape[0]] : [])]
+  const parts = [prompt, latentPlaces, branchPlaces].flatMap((part) =>
+    part === undefined ? [] : [typeof part === 'object' ? part.shape[0] : part],
+  )
   const scale = 1 / Math.sqrt(headWidth)
 
   // [keyValueHeads, shared, tokens, headWidth] and [keyValueHeads, tokens, headWidth]
@@ -102,12 +104,12 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
   const fromPrompt = matmul(reshape(promptWeights, [keyValueHeads, productOfDims(shared, prompt), prompt]), value[0])
   const outputs = [
     reshape(fromPrompt, [keyValueHeads, shared, prompt, headWidth]),
-    self(latentRows, latentPlaces, 1),
+    ...(latentRows && latentPlaces ? [self(latentRows, latentPlaces, 1)] : []),
     ...(branchRows && branchPlaces && branchContext
       ? [self(branchRows, branchPlaces, 2, { rows: branchContext })]
       : []),
   ]
-  return reshape(transpose(concat(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
+  return reshape(transpose(concatPresent(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
 }
 
 const NEVER = Number.NEGATIVE_INFINITY
@@ -122,4 +124,9 @@ function causalMask(length: Dim): Tensor {
 function presenceMask(rows: Tensor): Tensor {
   const [count, length] = rows.shape
   return where(greaterOrEqual(reshape(rows, [count, 1, length]), constant(int64([], [0]))), 0, NEVER)
+}
+
+const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor => {
+  const present = parts.filter((part) => part !== undefined)
+  return present.length === 1 ? present[0] : concat(present, axis)
 }

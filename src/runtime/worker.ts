@@ -48,7 +48,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
         enableMemPattern: false,
-        logSeverityLevel: 3,
+        logSeverityLevel: 4, // errors are thrown; printing them as well would tell them twice
       })
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })

@@ -1,4 +1,7 @@
-/** @file The tokenizer library, set up for each way to read a text. It recognises special tokens in every text and begins every text alike; we do not. */
+/**
+ * @file The tokenizer library, set up for each way to read a text. Left alone it recognises special tokens in every
+ * text, begins every text alike, and cuts at some characters otherwise than Hugging Face does.
+ */
 import { Tokenizer as Cutter } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
@@ -18,7 +21,7 @@ export type CutterJson = {
 /** Ways to read a text: whether `<s>` in it is special, and whether it follows another text. */
 export type Cutters = Record<'plain' | 'special' | 'plainContinuation' | 'specialContinuation', Cutter>
 
-/** The cutters of a tokenizer.json. They differ in a few settings and share the vocabulary, which is all their memory. */
+/** The cutters of a tokenizer.json. They differ in a few settings and share the vocabulary, the large part. */
 export function createCutters(json: CutterJson, where: string): Cutters {
   const exact = { ...json, pre_tokenizer: mapSteps(json.pre_tokenizer, unicodeSpaces) }
   const ordinary = { added_tokens: json.added_tokens.filter(({ special }) => !special) }
@@ -74,8 +77,8 @@ function withoutFirstSpace(step: Step): Step | null {
 const WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /**
- * The library cuts GPT-2's words by JavaScript's `\s`, for which a byte order mark (U+FEFF) is a space and U+0085 is none.
- * A `Split` step it reads as Unicode does; with a space to put first, the two steps would not be the same as the one.
+ * The library cuts GPT-2's words by JavaScript's `\s`, for which a byte order mark (U+FEFF) is a space and U+0085 is
+ * none. A `Split` step it reads as Unicode does; with a space to put first, two steps would not do the same as the one.
  */
 function unicodeSpaces(step: Step): Step {
   if (step.type !== 'ByteLevel' || step.use_regex === false || step.add_prefix_space) return step

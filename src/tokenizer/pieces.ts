@@ -1,6 +1,6 @@
 /**
- * @file The bytes that a vocabulary's pieces stand for. A piece is a string in tokenizer.json and a few bytes of text, often
- * not whole characters: 🙂 may be four tokens. Two codings cover the language models that flowtune reads.
+ * @file The bytes that a vocabulary's pieces stand for. A piece is a string in tokenizer.json and a few bytes of text,
+ * often not whole characters: 🙂 may be four tokens. Two codings cover the language models that flowtune reads.
  */
 import { UserError } from '../errors.ts'
 
@@ -13,7 +13,7 @@ export type PieceCoding = 'byte-level' | 'byte-fallback'
 /** A decoder of tokenizer.json: a step, or a sequence of steps. */
 export type DecoderStep = { type: string; decoders?: DecoderStep[]; content?: unknown; prepend_scheme?: unknown }
 
-/** How a tokenizer's pieces become text; `dropsFirstSpace` where a text's first space is one that encoding put there. */
+/** How pieces become text; `dropsFirstSpace` where the first space of a text is one that encoding put there. */
 export type PieceDecoding = { coding: PieceCoding; dropsFirstSpace: boolean }
 
 const FALLBACK_STEPS = new Set(['Replace', 'ByteFallback', 'Fuse', 'Strip', 'Metaspace'])

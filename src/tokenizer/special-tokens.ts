@@ -23,7 +23,7 @@ const gguf = z
   .looseObject({ 'tokenizer.ggml.bos_token_id': id, 'tokenizer.ggml.eos_token_id': id })
   .transform((file) => [file['tokenizer.ggml.bos_token_id'], file['tokenizer.ggml.eos_token_id']])
 const numbered = z
-  .looseObject({ bos_token_id: id, eos_token_id: firstId }) // a chat model may end in several ways, the first is the text's
+  .looseObject({ bos_token_id: id, eos_token_id: firstId }) // of a chat model's several ends, the first is the text's
   .transform((file) => [file.bos_token_id, file.eos_token_id])
 
 /** The files that may say it, the most specific first. */

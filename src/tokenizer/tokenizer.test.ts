@@ -17,6 +17,12 @@ const REAL = {
   stories260K: '../shared/models/stories260K',
 } as const
 
+/** 't \ufeffx\u0085\n' in Hugging Face's tokenizers 0.23. */
+const SPACES: Record<string, number[]> = {
+  gpt2: [83, 27332, 119, 123, 87, 126, 227, 198],
+  smollm2: [100, 216, 186, 136, 140, 104, 141, 223, 198],
+}
+
 for (const [name, folder] of Object.entries(REAL)) {
   const absent = !existsSync(path(folder))
   describe.skipIf(absent)(`${name}${absent ? `: skipped, there is no ${folder}` : ''}`, () => {
@@ -42,12 +48,12 @@ for (const [name, folder] of Object.entries(REAL)) {
     /** SentencePiece writes a space as ▁ and so cannot tell them apart. */
     const expectedText = (text: string) => (name === 'gpt2' || name === 'smollm2' ? text : text.replaceAll('▁', ' '))
 
-    it.runIf(name === 'gpt2')(
-      'takes a byte order mark for a letter and U+0085 for a space, as Hugging Face does',
-      () => {
-        expect(tokenizer.encode('t \ufeffx\u0085\n')).toEqual([83, 27332, 119, 123, 87, 126, 227, 198])
-      },
-    )
+    const withUnicodeSpaces = SPACES[name]
+    if (withUnicodeSpaces) {
+      it('takes a byte order mark for a letter and U+0085 for a space, as Hugging Face does', () => {
+        expect(tokenizer.encode('t \ufeffx\u0085\n')).toEqual(withUnicodeSpaces)
+      })
+    }
 
     it('reads text as text, without special tokens, and gives it back', () => {
       for (const text of texts) {

@@ -79,7 +79,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   return createTokenizer(json, (idOf) => readTextLimits(folder, idOf), path)
 }
 
-/** The tokenizer that a parsed tokenizer.json describes; `where` names it in complaints. @throws UserError as `loadTokenizer` */
+/** The tokenizer that a tokenizer.json describes; complaints call it `where`. @throws UserError as `loadTokenizer` */
 export function createTokenizer(
   json: TokenizerJson,
   textLimits: (idOf: (piece: string) => number | undefined) => TextLimits,

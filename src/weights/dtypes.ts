@@ -1,6 +1,6 @@
 /**
  * @file Floating-point numbers of 16 bits, as checkpoints store them, to float32 and back. Widening is exact for every
- * bit pattern (subnormals, infinities, the payload of a NaN); narrowing rounds to nearest, ties to even, as IEEE 754 says.
+ * bit pattern (subnormals, infinities, the payload of a NaN); narrowing rounds to nearest, ties to even (IEEE 754).
  */
 
 /** float32 bits of each of the 65,536 float16 bit patterns: a look-up is several times faster than the arithmetic. */

@@ -5,8 +5,8 @@ import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { contentsOf, readJson } from '../files.ts'
 import type { HostTensor } from '../runtime/host-tensor.ts'
-import { nearestName } from './nearest-name.ts'
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts'
+import { unknownTensor } from './unknown-tensor.ts'
 
 const SINGLE_FILE = 'model.safetensors'
 const INDEX_FILE = 'model.safetensors.index.json'
@@ -20,7 +20,7 @@ export type Weights = {
   has(name: string): boolean
   /** @throws UserError where there is no tensor of that name */
   shapeOf(name: string): readonly number[]
-  /** Reads one tensor; floating-point numbers become float32. @throws UserError where there is no tensor of that name */
+  /** One tensor, floating-point numbers as float32. @throws UserError where there is no tensor of that name */
   read(name: string): HostTensor
   close(): void
 }
@@ -77,7 +77,7 @@ function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>):
   const fileOf = (name: string) => {
     const file = files.get(name)
     if (file) return file
-    throw new UserError({ what: `no tensor ${name}`, where: folder, fix: nearestName(name, names) })
+    throw unknownTensor(name, names, folder)
   }
   const entryOf = (name: string) => fileOf(name).entries.get(name)!
   return {

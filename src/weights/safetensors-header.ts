@@ -1,6 +1,6 @@
 /**
- * @file The header of a safetensors file: 8 bytes of length, that many bytes of JSON, then the tensors. A file comes from
- * anywhere, so nothing in it is believed before it is checked: entries must fill the data without holes or overlaps.
+ * @file The header of a safetensors file: 8 bytes of length, that many bytes of JSON, then the tensors. A file comes
+ * from anywhere, so nothing in it is believed before it is checked; its entries must fill the data, without overlaps.
  */
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
@@ -47,7 +47,7 @@ const entrySchema = z.strictObject({
 })
 const metadataSchema = z.record(z.string(), z.string())
 
-/** The length of the header, from the first 8 bytes. @throws UserError where it is empty, too long or longer than the file */
+/** The length of the header, from the first 8 bytes. @throws UserError where there is no room for it in the file */
 export function headerLength(prefix: Uint8Array, fileBytes: number, path: string): number {
   const length = Buffer.from(prefix).readBigUInt64LE()
   const room = fileBytes - PREFIX_BYTES
@@ -113,8 +113,8 @@ function checkLayout(entries: (readonly [string, Entry])[], dataStart: number, f
 }
 
 /**
- * The prefix and header of a file that holds these tensors one after the other, in the order given, with a header padded
- * to 8 bytes so that the data begin on a boundary of every type.
+ * The prefix and header of a file that holds these tensors one after the other, in the order given. The header is
+ * padded to 8 bytes, so that the data begin on a boundary of every type.
  */
 export function formatHeader(
   tensors: readonly (readonly [name: string, tensor: HostTensor])[],

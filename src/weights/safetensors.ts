@@ -1,13 +1,12 @@
 /**
- * @file Safetensors files, read by explicit byte ranges: opening one reads its header only, and each tensor is read when it
- * is asked for, so that a checkpoint larger than memory can be walked through tensor by tensor.
+ * @file Safetensors files, read by explicit byte ranges: opening one reads its header only, and each tensor is read
+ * when it is asked for, so that a checkpoint larger than memory can be walked through tensor by tensor.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { UserError } from '../errors.ts'
 import { fileProblem, writeWhole } from '../files.ts'
 import { type DType, type HostTensor, type NamedTensors, sizeOf, type TypedArray } from '../runtime/host-tensor.ts'
 import { widenBfloat16, widenFloat16 } from './dtypes.ts'
-import { nearestName } from './nearest-name.ts'
 import {
   type Entry,
   formatHeader,
@@ -18,20 +17,21 @@ import {
   STORED_TYPES,
   type StoredType,
 } from './safetensors-header.ts'
+import { unknownTensor } from './unknown-tensor.ts'
 
 const CHUNK_BYTES = 1 << 24 // what is converted at a time; also far below the 2 GiB that one read may ask for
 
 /** An open file. Whoever opened it closes it. */
 export type SafetensorsFile = Header & {
   path: string
-  /** A tensor for computing: numbers of 16 and 64 bits become float32. @throws UserError where there is none of that name */
+  /** A tensor to compute with: floats of 16 and 64 bits become float32. @throws UserError for an unknown name */
   read(name: string): HostTensor
-  /** A tensor in its stored type, bit for bit. @throws UserError where there is none, or no array holds its type */
+  /** A tensor in its stored type, bit for bit. @throws UserError for an unknown name or a type without an array */
   readStored(name: string): HostTensor
   close(): void
 }
 
-/** Opens a file and checks its header against its size. @throws UserError for a file that is absent, truncated or malformed */
+/** Opens a file and checks its header. @throws UserError for a file that is absent, truncated or malformed */
 export function openSafetensors(path: string): SafetensorsFile {
   const file = openFile(path)
   try {
@@ -74,7 +74,7 @@ function readHeader(file: number, path: string): Header {
 function entryOf({ entries }: Header, name: string, path: string): Entry {
   const entry = entries.get(name)
   if (entry) return entry
-  throw new UserError({ what: `no tensor ${name}`, where: path, fix: nearestName(name, [...entries.keys()]) })
+  throw unknownTensor(name, [...entries.keys()], path)
 }
 
 /** How many bytes of a stored type become float32 values. */
@@ -99,7 +99,7 @@ function readWidened(file: number, entry: Entry, where: string): HostTensor {
   return { dtype: 'float32', shape: entry.shape, data }
 }
 
-/** The array that holds each type. Numbers are little-endian in the file and on every processor that Node.js runs on. */
+/** The array that holds each type. Files are little-endian, as are all processors that onnxruntime-node runs on. */
 const ARRAYS: Record<DType, new (buffer: ArrayBuffer) => TypedArray> = {
   float64: Float64Array,
   float32: Float32Array,
@@ -133,8 +133,8 @@ function readBytes<T extends Uint8Array>(file: number, bytes: T, position: numbe
 }
 
 /**
- * Writes tensors to a file, which appears whole or not at all. The widest types come first, each type by name: every tensor
- * then begins on a boundary of its type, and equal tensors give equal files.
+ * Writes tensors to a file, which appears whole or not at all. The widest types come first, each type by name: every
+ * tensor then begins on a boundary of its type, and equal tensors give equal files.
  */
 export function writeSafetensors(
   path: string,

@@ -162,4 +162,13 @@ export const cases: OpCase[] = [
     build: ({ x, positions, cos, sin }) => ops.rotary(x, positions, cos, sin, 2),
     differentiable: ['x'],
   },
+  {
+    op: 'draw', // probabilities ½, 0, ¼, ¼
+    inputs: {
+      logits: float32([1, 4], [Math.log(2), Number.NEGATIVE_INFINITY, 0, 0]),
+      uniform: { dtype: 'float64', shape: [5, 1], data: Float64Array.from([0, 0.49, 0.5, 0.74, 0.76]) },
+    },
+    build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [5, 4]), uniform)),
+    expected: [0, 0, 2, 2, 3],
+  },
 ]

@@ -12,13 +12,10 @@ export const rotaryOp: OpFunction<{ heads: number }> = defineOp<{ heads: number 
     return [{ shape: x.shape, dtype: x.dtype }]
   },
   emit: (onnx, [x, positions, cos, sin], { heads }, { inputs }) => {
-    const batch = (name: string) => onnx.node('Unsqueeze', [name, onnx.shape([0])])
-    const rotated = onnx.node(
-      'RotaryEmbedding',
-      [batch(x), batch(positions), cos, sin],
-      { num_heads: heads, rotary_embedding_dim: 0 },
-      CONTRIB,
-    )
+    // Each token is a sequence of its own: the operator refuses sequences longer than the table of angles.
+    const alone = (name: string) => onnx.node('Unsqueeze', [name, onnx.shape([1])])
+    const attributes = { num_heads: heads, rotary_embedding_dim: 0 }
+    const rotated = onnx.node('RotaryEmbedding', [alone(x), alone(positions), cos, sin], attributes, CONTRIB)
     return [onnx.node('Reshape', [rotated, onnx.shape([-1, inputs[0].shape[1]])])]
   },
   // a rotation's transpose is the rotation back
