@@ -8,7 +8,7 @@ import { learnStep } from '../src/gflownet/learn-step.ts'
 import type { ModelDescription } from '../src/models/architecture.ts'
 import type { Lanes } from '../src/models/lane.ts'
 import { architectures, describeModel, loadWeights } from '../src/models/language-model.ts'
-import { scorePack, textLogits } from '../src/models/score.ts'
+import { scoreTree, textLogits } from '../src/models/score.ts'
 import { openSafetensors } from '../src/weights/safetensors.ts'
 
 const golden = new URL('./golden/', import.meta.url).pathname
@@ -49,7 +49,7 @@ describe.each(checkpoints)('%s agrees with transformers and PEFT', (name) => {
     const branches = answers.map((_: number, prefix: number) => ({ latent: 0, prefix, tokens: ending }))
     const tokens = [...ending, terminal_token]
     const log = await lanes.use((lane) =>
-      scorePack(lane, { model }, { prompt, latents: [latent], branches }, ({ branchToken }) =>
+      scoreTree(lane, { model }, { prompt, latents: [latent], branches }, ({ branchToken }) =>
         answers.flatMap((_: number, b: number) => tokens.map((token, i) => ({ after: branchToken(b, i - 1), token }))),
       ),
     )

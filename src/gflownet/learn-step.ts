@@ -199,7 +199,7 @@ function policyFeeds(
   support: Support,
   vocabulary: number,
 ) {
-  const { inputs, latentToken } = packTokens({ prompt, latents })
+  const { inputs, latentToken } = packTokens(prompt, latents)
   const [samples, length] = inputs.latentRows.shape
   const tokens = prompt.length + inputs.latentTokens.data.length
 

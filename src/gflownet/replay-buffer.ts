@@ -59,10 +59,10 @@ function admit(kept: readonly Trajectory[], newcomer: Trajectory, config: Replay
   if (isFull && logReward <= terminalLogReward(kept[kept.length - 1])) return kept // the usual case, and the cheap one
   if (kept.some(({ tokens }) => sameTokens(tokens, newcomer.tokens))) return kept
   const isNear = nearTo(newcomer.tokens, config.nearDuplicate)
-  const near = new Set(kept.filter(({ tokens }) => isNear(tokens)))
-  if ([...near].some((neighbour) => terminalLogReward(neighbour) >= logReward)) return kept
+  const near = kept.filter(({ tokens }) => isNear(tokens))
+  if (near.some((neighbour) => terminalLogReward(neighbour) >= logReward)) return kept
 
-  const others = kept.filter((trajectory) => !near.has(trajectory))
+  const others = kept.filter((trajectory) => !near.includes(trajectory))
   const better = others.filter((trajectory) => terminalLogReward(trajectory) >= logReward).length
   return others.toSpliced(better, 0, newcomer).slice(0, config.capacity)
 }

@@ -1,7 +1,7 @@
 /**
  * @file Attention over packed tokens, as a tree: the prompt attends to itself; a latent to the prompt and to its own
- * earlier tokens; a branch to the prompt, to the prefix that it follows and to its own earlier tokens. Keys and values of
- * the prompt exist once, and gradients through them sum by themselves.
+ * earlier tokens, which may stand on another latent's row; a branch to the prompt, to the prefix that it follows and to
+ * its own earlier tokens. Keys and values of the prompt exist once, and gradients through them sum by themselves.
  */
 import { int64 } from '../runtime/host-tensor.ts'
 import {
@@ -22,11 +22,13 @@ import {
 import { type Dim, productOfDims, sumDims } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Dimensions, ForwardContext } from './architecture.ts'
-import type { branchInputs, latentInputs } from './packing.ts'
+import type { branchInputs, latentContextInput, latentInputs } from './packing.ts'
 
 type Symbols<Types> = { [Name in keyof Types]: Tensor }
 /** The arrays of packing.ts as symbols. */
-export type Packing = { promptTokens: Tensor } & Partial<Symbols<typeof latentInputs> & Symbols<typeof branchInputs>>
+export type Packing = { promptTokens: Tensor } & Partial<
+  Symbols<typeof latentInputs> & Symbols<typeof latentContextInput> & Symbols<typeof branchInputs>
+>
 type Heads = Pick<Dimensions, 'heads' | 'keyValueHeads' | 'headWidth'>
 
 /** Tokens, positions and attention of a packed layout, ready for an architecture's forward pass. */
@@ -46,7 +48,7 @@ export function packedForward(
 function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: Heads, q: Tensor, k: Tensor, v: Tensor) {
   const shared = heads / keyValueHeads // query heads that share a head of keys and values
   const [tokens] = q.shape
-  const { latentRows, latentPlaces, branchRows, branchPlaces, branchContext } = packing
+  const { latentRows, latentPlaces, latentContext, branchRows, branchPlaces, branchContext } = packing
   const prompt = packing.promptTokens.shape[0]
   const parts = [prompt, latentPlaces, branchPlaces].flatMap((part) =>
     part === undefined ? [] : [typeof part === 'object' ? part.shape[0] : part],
@@ -59,7 +61,7 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
     split(transpose(reshape(x, [tokens, keyValueHeads, headWidth]), [1, 0, 2]), parts, 1),
   )
 
-  const self = (rows: Tensor, places: Tensor, part: number, context?: { rows: Tensor }): Tensor => {
+  const self = (rows: Tensor, places: Tensor, part: number, context?: Tensor): Tensor => {
     const [count, length] = rows.shape
     const grid = [keyValueHeads, shared, count, length]
     const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
@@ -68,9 +70,9 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
     const sources = [own]
     const masks = [causalMask(length)]
     if (context) {
-      const ancestors = [key, value].map((x) => perHead(gather(x[1], context.rows, 1)))
+      const ancestors = [key, value].map((x) => perHead(gather(x[1], context, 1)))
       sources.unshift(ancestors)
-      masks.unshift(presenceMask(context.rows))
+      masks.unshift(presenceMask(context))
     }
     const toPrompt = matmul(reshape(queries, flat), key[0], { transposeB: true, scale })
     const scores = [
@@ -104,10 +106,8 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
   const fromPrompt = matmul(reshape(promptWeights, [keyValueHeads, productOfDims(shared, prompt), prompt]), value[0])
   const outputs = [
     reshape(fromPrompt, [keyValueHeads, shared, prompt, headWidth]),
-    ...(latentRows && latentPlaces ? [self(latentRows, latentPlaces, 1)] : []),
-    ...(branchRows && branchPlaces && branchContext
-      ? [self(branchRows, branchPlaces, 2, { rows: branchContext })]
-      : []),
+    ...(latentRows && latentPlaces ? [self(latentRows, latentPlaces, 1, latentContext)] : []),
+    ...(branchRows && branchPlaces && branchContext ? [self(branchRows, branchPlaces, 2, branchContext)] : []),
   ]
   return reshape(transpose(concatPresent(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
 }

@@ -14,31 +14,32 @@ import { type Packing, packedForward } from './attention.ts'
 import { tokenLogProbabilities } from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from './linear.ts'
-import { branchInputs, latentInputs, type Pack, packTokens } from './packing.ts'
+import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
+import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
 
 /** One question: log p(`token` | all that leads to and includes the packed token `after`). */
 export type Question = { after: number; token: number }
 
-/** The packed tokens that questions can follow; see PackedTokens. */
-export type Places = Pick<ReturnType<typeof packTokens>, 'latentToken' | 'branchToken'>
+/** The packed tokens that questions can follow. */
+export type Places = Pick<PackedTree, 'latentToken' | 'branchToken'>
 
 /** Logits are made for this many bytes of them at a time, so that a long list of questions needs no more memory. */
 const LOGIT_BYTES = 128 << 20
 
 /**
- * Answers questions about one pack.
+ * Answers questions about one tree.
  * @param ask which questions, given where the tokens have gone
  * @returns log-probabilities in the order of the questions, nats
  */
-export async function scorePack(
+export async function scoreTree(
   lane: Lane,
   { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
-  pack: Pack,
+  tree: Tree,
   ask: (places: Places) => readonly Question[],
 ): Promise<Float64Array> {
-  const packed = packTokens(pack)
+  const packed = packTree(tree)
   const questions = ask(packed)
-  return withHiddenStates(lane, model, adapter, pack, packed.inputs, (hidden) => answer(lane, model, hidden, questions))
+  return withHiddenStates(lane, model, adapter, packed, (hidden) => answer(lane, model, hidden, questions))
 }
 
 /** Logits after every token of a text, [tokens, vocabulary]. */
@@ -47,8 +48,8 @@ export async function textLogits(
   { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
   tokens: readonly number[],
 ): Promise<Float32Array> {
-  const pack = { prompt: tokens, latents: [[]] }
-  return withHiddenStates(lane, model, adapter, pack, packTokens(pack).inputs, async (hidden) => {
+  const packed = packTree({ prompt: tokens, latents: [] })
+  return withHiddenStates(lane, model, adapter, packed, async (hidden) => {
     const session = await lane.session('logits', () => logitsProgram(model))
     const { outputs } = await session.run({ hidden })
     return (outputs.logits.data as Float32Array).slice(0, tokens.length * model.dimensions.vocabulary)
@@ -59,11 +60,10 @@ async function withHiddenStates<Result>(
   lane: Lane,
   model: ModelDescription,
   adapter: LoraAdapter | undefined,
-  pack: Pack,
-  inputs: ReturnType<typeof packTokens>['inputs'],
+  { inputs }: PackedTree,
   use: (hidden: ResidentTensor) => Promise<Result>,
 ): Promise<Result> {
-  const branches = pack.branches !== undefined
+  const branches = 'branchTokens' in inputs
   const session = await lane.session(`hidden states ${JSON.stringify([branches, adapter?.config])}`, () =>
     hiddenProgram(model, branches, adapter?.config),
   )
@@ -114,6 +114,7 @@ function hiddenProgram(model: ModelDescription, branches: boolean, lora?: LoraCo
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     ...latentInputs,
+    ...latentContextInput,
     ...(branches && branchInputs),
   }
   return buildProgram('hidden states', types, (inputs) => ({

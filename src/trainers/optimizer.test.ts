@@ -68,13 +68,14 @@ test('weight decay shrinks a parameter that has no gradient, by the learning rat
 })
 
 test('clipping is by the norm of all gradients together and leaves small ones alone', () => {
-  const firstMoments = (gradients: number[][]) => {
-    const optimizer = adamW({ ...plain, maxGradientNorm: 1 })
+  const firstMoments = (gradients: number[][], maxGradientNorm = 1) => {
+    const optimizer = adamW({ ...plain, maxGradientNorm })
     const { state } = optimizer.update(named([[0], [0]]), named(gradients), optimizer.initialState(named([[0], [0]])))
     return [state.first['parameter 0'].data[0], state.first['parameter 1'].data[0]]
   }
   expect(firstMoments([[3], [4]])).toEqual([expect.closeTo(0.06, 6), expect.closeTo(0.08, 6)]) // (1 − β₁) · (3, 4) / 5
   expect(firstMoments([[0.3], [0.4]])).toEqual([expect.closeTo(0.03, 6), expect.closeTo(0.04, 6)])
+  expect(Number(firstMoments([[1e-6], [0]], 1e-6)[0]) * 1e7).toBeCloseTo(0.5, 5) // PyTorch divides by norm + 1e-6
 })
 
 test('a norm of many small gradients is not lost to float32', () => {

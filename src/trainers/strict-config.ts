@@ -22,7 +22,7 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, value: unk
   const mistakes = result.error.issues.flatMap(nearestMember).flatMap((issue) => explain(issue, schema, value))
   const meant = new Set(mistakes.map((mistake) => mistake.meant))
   const lines = mistakes
-    .filter(({ kind, path }) => true) // mistyping a key is one mistake, not two
+    .filter(({ kind, path }) => !(kind === 'missing' && meant.has(path))) // mistyping a key is one mistake, not two
     .map(({ message }) => message)
   throw new UserError({ what: lines.join(`\n${where}: `), where })
 }

@@ -1,0 +1,46 @@
+/**
+ * @file Infilling (Hu et al. 2024, section 4.2): the sentence Z that leads from a beginning X to a given ending Y, drawn in
+ * proportion to p(X Z Y).
+ *
+ * The policy must know the ending before it writes, so its prompt is the ending, then the token that begins a text, then
+ * the beginning: Z follows X directly, as it does in the reward.
+ */
+
+import { UserError } from '../errors.ts'
+import type { LanguageModel } from '../models/language-model.ts'
+import { posterior } from '../rewards/posterior.ts'
+import { readTable } from '../trainers/data-files.ts'
+import type { PromptInput } from '../trainers/prompts.ts'
+
+export type Story = { beginning: string; ending: string }
+
+/**
+ * Stories of a CSV, TSV or JSONL file with columns `beginning` and `ending`, or of a text file with a story's beginning and
+ * ending on a line, separated by a tab.
+ * @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column
+ */
+export async function readStories(path: string, columns: Partial<Record<keyof Story, string>> = {}): Promise<Story[]> {
+  const rows = await readTable(path, ['beginning', 'ending'], { columns })
+  return rows.map(({ beginning, ending }) => ({ beginning, ending }))
+}
+
+/** The prompt and the reward of one story. @throws UserError where the model has no token that begins a text */
+export function infillingPrompt(
+  { beginning, ending }: Story,
+  { tokenizer, name }: Pick<LanguageModel, 'tokenizer' | 'name'>,
+): PromptInput & object {
+  const separator = tokenizer.bosToken ?? tokenizer.eosToken
+  if (separator === undefined)
+    throw new UserError({
+      what: `${name} has no token that begins or ends a text`,
+      where: 'tokenizer_config.json',
+      fix: 'use another model',
+    })
+  const start = [separator, ...tokenizer.encode(beginning.trim())]
+  const end = tokenizer.encodeContinuation(` ${ending.trim()}`)
+  return {
+    name: `${beginning.trim()} ... ${ending.trim()}`,
+    prompt: [...end, ...start],
+    reward: posterior({ beginning: start, ending: end }),
+  }
+}

@@ -1,0 +1,27 @@
+/** @file The behaviour policy: where the latents of an update come from, and at which temperatures. */
+import type { TrainingConfig } from './config.ts'
+
+export type SourceCounts = { policy: number; tempered: number; replay: number }
+
+/**
+ * How many latents each source gives. The three sources of the paper (section 3.2) are mixed within an update. What the
+ * buffer cannot give yet, the policy gives.
+ */
+export function countSources(
+  samples: number,
+  { tempered, replay }: TrainingConfig['sources'],
+  replayable: number,
+): SourceCounts {
+  const replayed = replayable > 0 ? Math.round(samples * replay) : 0
+  const attempered = Math.round(samples * tempered)
+  return { policy: samples - replayed - attempered, tempered: attempered, replay: replayed }
+}
+
+/** A temperature for each sampled latent: 1 for the policy's own, evenly spread over the range for the tempered ones. */
+export function behaviourTemperatures(
+  { policy, tempered }: SourceCounts,
+  { from, to }: TrainingConfig['sources']['temperatures'],
+): number[] {
+  const spread = Array.from({ length: tempered }, (_, i) => from + ((to - from) * (i + 0.5)) / tempered)
+  return [...Array.from({ length: policy }, () => 1), ...spread]
+}

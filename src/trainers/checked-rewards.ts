@@ -1,0 +1,33 @@
+/** @file A reward's answer is checked before anything is learned from it. */
+import { UserError } from '../errors.ts'
+import type { PrefixRewards } from '../rewards/reward.ts'
+import { isTerminable, type Support } from '../sampling/support.ts'
+import type { Prompt } from './prompts.ts'
+
+/**
+ * The rewards as they are, if each latent has a finite log-reward at every prefix where it may end.
+ * @throws UserError (exit code 1) naming the prompt, the latent and the prefix
+ */
+export function checkedRewards(
+  rewards: PrefixRewards,
+  latents: readonly (readonly number[])[],
+  support: Support,
+  { name, reward }: Prompt,
+): PrefixRewards {
+  const refuse = (what: string): never => {
+    throw new UserError(
+      { what, where: `reward "${reward.name}", prompt "${name}"`, fix: 'mend the reward and resume the run' },
+      1,
+    )
+  }
+  if (rewards.logReward.length !== latents.length)
+    refuse(`it gave ${rewards.logReward.length} rows for ${latents.length} latents`)
+  for (const [n, latent] of latents.entries()) {
+    const row = rewards.logReward[n]
+    if (row.length !== latent.length + 1)
+      refuse(`latent ${n + 1} has ${latent.length + 1} prefixes and got ${row.length} numbers`)
+    const bad = row.findIndex((value, prefix) => isTerminable(support, prefix) && !Number.isFinite(value))
+    if (bad >= 0) refuse(`log R of latent ${n + 1} at prefix ${bad} is ${row[bad]}; it must be a finite number`)
+  }
+  return rewards
+}

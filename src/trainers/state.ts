@@ -1,0 +1,71 @@
+/**
+ * @file All that a run would lose if it were stopped: plain data of JSON and named arrays. Random numbers need no state
+ * beyond the seed and the step, which address them.
+ */
+import { z } from 'zod'
+import type { LoraAdapter } from '../adapters/lora.ts'
+import { type ReplayBuffer, replayBufferSchema } from '../gflownet/replay-buffer.ts'
+import type { NamedTensors } from '../runtime/host-tensor.ts'
+import type { AdamWState } from './optimizer.ts'
+
+/** Learned log Z(X) of one prompt with its own Adam state, for trajectory balance. */
+export type LearnedPartition = { value: number; step: number; first: number; second: number }
+
+export type TrainingState = {
+  /** Updates done. */
+  step: number
+  seed: number
+  adapter: LoraAdapter
+  optimizer: AdamWState
+  buffer: ReplayBuffer
+  logPartitions: Record<string, LearnedPartition>
+}
+
+const learnedPartition = z.strictObject({ value: z.number(), step: z.number(), first: z.number(), second: z.number() })
+const jsonSchema = z.strictObject({
+  step: z.number().int().nonnegative(),
+  seed: z.number().int(),
+  lora: z.strictObject({ rank: z.number(), alpha: z.number(), targets: z.array(z.string()) }),
+  optimizerStep: z.number().int().nonnegative(),
+  buffer: replayBufferSchema,
+  logPartitions: z.record(z.string(), learnedPartition),
+})
+
+/** The state as a checkpoint stores it: arrays by name, and the rest as JSON. */
+export function packState({ step, seed, adapter, optimizer, buffer, logPartitions }: TrainingState): {
+  tensors: NamedTensors
+  json: unknown
+} {
+  const group = (name: string, tensors: NamedTensors) =>
+    Object.entries(tensors).map(([key, tensor]) => [`${name}/${key}`, tensor] as const)
+  return {
+    tensors: Object.fromEntries([
+      ...group('adapter', adapter.weights),
+      ...group('first', optimizer.first),
+      ...group('second', optimizer.second),
+    ]),
+    // JSON writes the −∞ of prefixes that may not end as null, and the schema reads it back
+    json: JSON.parse(
+      JSON.stringify({ step, seed, lora: adapter.config, optimizerStep: optimizer.step, buffer, logPartitions }),
+    ),
+  }
+}
+
+/** The inverse of packState, bit for bit. @throws ZodError where the JSON is not of this form */
+export function unpackState({ tensors, json }: { tensors: NamedTensors; json: unknown }): TrainingState {
+  const { step, seed, lora, optimizerStep, buffer, logPartitions } = jsonSchema.parse(json)
+  const group = (name: string): NamedTensors =>
+    Object.fromEntries(
+      Object.entries(tensors).flatMap(([key, tensor]) =>
+        key.startsWith(`${name}/`) ? [[key.slice(name.length + 1), tensor]] : [],
+      ),
+    )
+  return {
+    step,
+    seed,
+    adapter: { config: lora, weights: group('adapter') },
+    optimizer: { step: optimizerStep, first: group('first'), second: group('second') },
+    buffer,
+    logPartitions,
+  }
+}
