@@ -1,0 +1,85 @@
+/**
+ * @file The exact posterior of a small problem: every possible latent is listed, so that log Z, the posterior and the
+ * sampler's own distribution are known without sampling noise.
+ */
+import type { LoraAdapter } from '../adapters/lora.ts'
+import { scoreUnderPolicy } from '../gflownet/learn-step.ts'
+import { logSumExp } from '../log-space.ts'
+import type { LanguageModel } from '../models/language-model.ts'
+import type { Reward } from '../rewards/reward.ts'
+import type { Support } from '../sampling/support.ts'
+import { entropy, klDivergence, normaliseLog, totalVariation } from './divergence.ts'
+
+/** More latents than this are no small problem. */
+const MAX_LATENTS = 1_000_000
+/** Latents in one pass. */
+const AT_ONCE = 2_000
+
+/** Every latent of the support, shorter ones first. @throws Error where there are more than a million */
+export function enumerateLatents({ bias, stop, minTokens, maxTokens }: Support, vocabulary: number): number[][] {
+  const tokens = Array.from({ length: vocabulary }, (_, token) => token).filter(
+    (token) => token !== stop && (!bias || bias[token] === 0),
+  )
+  const all: number[][] = []
+  let longest: number[][] = [[]]
+  for (let length = 0; length <= maxTokens; length++) {
+    if (length > 0) longest = longest.flatMap((latent) => tokens.map((token) => [...latent, token]))
+    if (all.length + longest.length > MAX_LATENTS) throw new Error(`more than ${MAX_LATENTS} latents to enumerate`)
+    if (length >= minTokens) all.push(...longest)
+  }
+  return all
+}
+
+export type EnumeratedProblem = {
+  model: LanguageModel
+  support: Support
+  prompt: readonly number[]
+  latents: readonly (readonly number[])[]
+}
+
+/** log R of every latent, untempered, nats. */
+export async function enumerateRewards(
+  { model, support, prompt, latents }: EnumeratedProblem,
+  reward: Reward,
+): Promise<number[]> {
+  const { description, tokenizer, lanes } = model
+  return inParts(latents, (part) =>
+    lanes.use(async (lane) => {
+      const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
+      const { logReward } = await reward.score(context, part)
+      return logReward.map((row) => row[row.length - 1])
+    }),
+  )
+}
+
+/** log q of every latent under an adapter, or under the base model without one. Sums to 1 over the support. */
+export async function enumeratePolicy(
+  { model, support, prompt, latents }: EnumeratedProblem,
+  adapter?: LoraAdapter,
+): Promise<number[]> {
+  return inParts(latents, (part) =>
+    model.lanes.use(async (lane) => {
+      const policy = { model: model.description, adapter, support }
+      const scores = await scoreUnderPolicy(lane, policy, { prompt, latents: part })
+      return scores.map(({ logQ }) => logQ)
+    }),
+  )
+}
+
+/** How far a sampler is from the posterior R^(1/T) / Z, exactly; entropies and divergences in nats. */
+export function compareExactly(logReward: readonly number[], logQ: readonly number[], temperature = 1) {
+  const tempered = logReward.map((value) => value / temperature)
+  const posterior = normaliseLog(tempered)
+  return {
+    logZ: logSumExp(tempered),
+    entropy: entropy(posterior),
+    totalVariation: totalVariation(posterior, logQ),
+    klToPosterior: klDivergence({ of: logQ, from: posterior }),
+    klFromPosterior: klDivergence({ of: posterior, from: logQ }),
+  }
+}
+
+async function inParts<Item, Result>(items: readonly Item[], of: (part: readonly Item[]) => Promise<Result[]>) {
+  const starts = Array.from({ length: Math.ceil(items.length / AT_ONCE) }, (_, i) => i * AT_ONCE)
+  return (await Promise.all(starts.map((start) => of(items.slice(start, start + AT_ONCE))))).flat()
+}
