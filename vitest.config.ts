@@ -3,7 +3,9 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    reporters: ['default', './test/count-reporter.ts'],
     testTimeout: 120_000,
+    hookTimeout: 60_000,
     maxWorkers: 2,
   },
 })

@@ -23,7 +23,7 @@ export const rewards: Record<string, Reward> = {
   posterior: posterior({ ending: ' They were very happy.' }),
 }
 /** Chosen so that the posterior has more than three nats of entropy: a peaked one would prove little. */
-export const temperatures: Record<string, number> = { tempered: 2, posterior: 2 }
+export const temperatures: Record<string, number> = { tempered: 3, posterior: 3 }
 
 const BEGINNING = 'Once upon a time, there was a little girl named Lily. She'
 const WORDS = [' was', ' and', ' to', ' play', ' saw', ' the', ' a', ' big', ' with', ' it', ' happy', ' so']

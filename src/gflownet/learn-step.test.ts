@@ -55,7 +55,7 @@ describe.each(['llama', 'gpt2'])('%s', (name) => {
       const batch = batchOf(prompt, latents)
       const garbage: Alter = (inputs) => {
         const { logReward, terminable, prefixQueries } = inputs
-        const outside = Array.from(terminable.data, (value) => !Number(value))
+        const outside = Array.from(terminable.data as Uint8Array, (value) => value === 0)
         const otherQuery = BigInt(inputs.queries.shape[0] - 1)
         expect(outside.filter(Boolean)).toHaveLength(1) // the first latent is one token shorter
         return {

@@ -91,7 +91,7 @@ function feedsOf({
     ),
     terminal: bool(
       shape,
-      cells((n, i) => i === lengths[n], false),
+      cells((n, i) => i === lengths[n] && mayEnd(i), false),
     ),
     logPartition: float32([], [logPartition]),
   }
@@ -329,6 +329,18 @@ describe.each(configs)('$name (λ = $lambda)', (config) => {
     const clean = await lossAndSlopes({ ...all, padding: 0 }, config)
     for (const padding of [-1e30, Number.NaN, Number.NEGATIVE_INFINITY])
       expect(await lossAndSlopes({ ...all, padding }, config)).toEqual(clean)
+  })
+
+  test('a trajectory that may end nowhere counts for nothing', async () => {
+    const mayEnd = (prefix: number) => prefix > 1
+    const all = { ...irregular('too short'), mayEnd, rootTerminable: false } // the second and fourth are too short
+    const enough = { ...all }
+    for (const key of ['lengths', 'logTokens', 'logStops', 'logRewards'] as const)
+      Object.assign(enough, { [key]: all[key].filter((_, n) => all.lengths[n] > 1) })
+    expect(enough.lengths).toHaveLength(4)
+    const loss = await lossOf(enough, config)
+    expect(loss).toBeGreaterThan(1)
+    close([await lossOf(all, config)], [loss])
   })
 
   test('is zero, and no NaN, where nothing can be compared', async () => {

@@ -3,11 +3,12 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { readPeftFolder } from '../adapters/peft.ts'
 import { logSumExp } from '../log-space.ts'
 import { type Draws, seededRandom } from '../random.ts'
+import { float32 } from '../runtime/host-tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import type { Lane, Lanes } from './lane.ts'
 import { describeModel, loadWeights } from './language-model.ts'
-import type { Pack } from './packing.ts'
-import { type Question, scorePack, textLogits } from './score.ts'
+import type { Tree } from './prefix-tree.ts'
+import { type Question, scoreTree, textLogits } from './score.ts'
 
 const golden = new URL('../../test/golden/', import.meta.url).pathname
 const TOLERANCE = 1e-4 // nats; float32 sums in another order
@@ -37,21 +38,21 @@ describe.each(['llama', 'llama_rope_scaled', 'gpt2'])('%s', (name) => {
     'one pass over a random tree equals a pass for every path of it (adapter: %s)',
     async (adapted) => {
       const policy = adapted ? adapter : undefined
-      for (let tree = 0; tree < TREES; tree++) {
-        const pack = randomTree(random.at(name, tree))
+      for (let seed = 0; seed < TREES; seed++) {
+        const tree = randomTree(random.at(name, seed))
         const paths: { text: number[]; token: number }[] = []
         const answers = await use((lane) =>
-          scorePack(lane, { model, adapter: policy }, pack, ({ latentToken, branchToken }) => {
+          scoreTree(lane, { model, adapter: policy }, tree, ({ latentToken, branchToken }) => {
             const questions: Question[] = []
             const ask = (after: number, text: number[], token: number) => {
               questions.push({ after, token })
               paths.push({ text, token })
             }
-            for (const [n, latent] of pack.latents.entries())
+            for (const [n, latent] of tree.latents.entries())
               for (let i = 0; i <= latent.length; i++)
-                ask(latentToken(n, i - 1), [...pack.prompt, ...latent.slice(0, i)], latent[i] ?? STOP)
-            for (const [b, { latent, prefix, tokens }] of pack.branches.entries()) {
-              const start = [...pack.prompt, ...pack.latents[latent].slice(0, prefix)]
+                ask(latentToken(n, i - 1), [...tree.prompt, ...latent.slice(0, i)], latent[i] ?? STOP)
+            for (const [b, { latent, prefix, tokens }] of tree.branches.entries()) {
+              const start = [...tree.prompt, ...tree.latents[latent].slice(0, prefix)]
               for (let i = 0; i <= tokens.length; i++)
                 ask(branchToken(b, i - 1), [...start, ...tokens.slice(0, i)], tokens[i] ?? STOP)
             }
@@ -61,26 +62,31 @@ describe.each(['llama', 'llama_rope_scaled', 'gpt2'])('%s', (name) => {
         expect(answers).toHaveLength(paths.length)
         for (const [i, { text, token }] of paths.entries()) {
           const wanted = await naive(policy, text, token)
-          expect(Math.abs(answers[i] - wanted), `tree ${tree}, ${token} after ${text}`).toBeLessThan(TOLERANCE)
+          expect(Math.abs(answers[i] - wanted), `tree ${seed}, ${token} after ${text}`).toBeLessThan(TOLERANCE)
         }
       }
     },
   )
 
   test('an adapter changes the answers, and leaving it out gives the reference model again', async () => {
-    const pack = { prompt: [5, 6, 7], latents: [[8, 9]] }
-    const ask = () => [{ after: 4, token: 10 }]
-    const plain = await use((lane) => scorePack(lane, { model }, pack, ask))
-    const adapted = await use((lane) => scorePack(lane, { model, adapter }, pack, ask))
-    const again = await use((lane) => scorePack(lane, { model }, pack, ask))
-    expect(Math.abs(adapted[0] - plain[0])).toBeGreaterThan(0.01)
+    const tree = { prompt: [5, 6, 7], latents: [[8, 9]] }
+    const ask = () => [10, 11, 12].map((token) => ({ after: 4, token }))
+    const plain = await use((lane) => scoreTree(lane, { model }, tree, ask))
+    const adapted = await use((lane) => scoreTree(lane, { model, adapter }, tree, ask))
+    const again = await use((lane) => scoreTree(lane, { model }, tree, ask))
+    expect(Math.max(...adapted.map((value, i) => Math.abs(value - plain[i])))).toBeGreaterThan(0.01)
     expect(again).toEqual(plain)
+
+    const zero = Object.entries(adapter.weights).map(([key, { shape }]) => [key, float32(shape)])
+    const idle = { ...adapter, weights: Object.fromEntries(zero) }
+    const unchanged = await use((lane) => scoreTree(lane, { model, adapter: idle }, tree, ask))
+    for (const [i, value] of plain.entries()) expect(Math.abs(unchanged[i] - value)).toBeLessThan(TOLERANCE)
   })
 
   test('questions are answered in the order of asking, also twice the same', async () => {
-    const pack = { prompt: [5, 6, 7], latents: [[8, 9]] }
+    const tree = { prompt: [5, 6, 7], latents: [[8, 9]] }
     const asked = [4, 0, 4, 2, 4].map((after, i) => ({ after, token: 10 + (i % 3) }))
-    const answers = await use((lane) => scorePack(lane, { model }, pack, () => asked))
+    const answers = await use((lane) => scoreTree(lane, { model }, tree, () => asked))
     const text = [5, 6, 7, 8, 9]
     for (const [i, { after, token }] of asked.entries())
       expect(Math.abs(answers[i] - (await naive(undefined, text.slice(0, after + 1), token)))).toBeLessThan(TOLERANCE)
@@ -90,7 +96,7 @@ describe.each(['llama', 'llama_rope_scaled', 'gpt2'])('%s', (name) => {
 const STOP = 2
 
 /** A prompt, latents that share beginnings (one of them may be empty), and branches at any of their prefixes. */
-function randomTree(draws: Draws): Required<Pack> {
+function randomTree(draws: Draws): Required<Tree> {
   const token = () => 3 + draws.integer(128)
   const tokens = (count: number) => Array.from({ length: count }, token)
   const trunk = tokens(5)

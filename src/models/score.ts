@@ -109,7 +109,7 @@ const hiddenType = (model: ModelDescription): TensorType => ({
   shape: ['tokens', model.dimensions.width],
 })
 
-function hiddenProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
+export function hiddenProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
   const types = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),

@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest'
+import { packTree, type Tree } from './prefix-tree.ts'
+
+/** The arrays of a tree as plain numbers, by name. */
+const arrays = (tree: Tree) =>
+  Object.fromEntries(
+    Object.entries(packTree(tree).inputs).map(([name, { data, shape }]) => [
+      name,
+      { shape, values: Array.from(data, Number) },
+    ]),
+  )
+
+const prompt = [50, 51, 52]
+
+test('every distinct prefix is one token: a latent goes on where its path leaves those of earlier ones', () => {
+  const latents = [[10, 11, 12], [10, 20], [], [10, 11, 12, 13], [30], [10, 20]]
+  expect(arrays({ prompt, latents })).toEqual({
+    promptTokens: { shape: [3], values: [50, 51, 52] },
+    latentTokens: { shape: [6], values: [10, 11, 12, 20, 13, 30] },
+    latentPositions: { shape: [6], values: [3, 4, 5, 4, 6, 3] },
+    latentRows: { shape: [4, 3], values: [0, 1, 2, 3, -1, -1, 4, -1, -1, 5, -1, -1] },
+    latentPlaces: { shape: [6], values: [0, 1, 2, 3, 6, 9] },
+    // the second chain follows 10, the third 10 11 12
+    latentContext: { shape: [4, 3], values: [-1, -1, -1, 0, -1, -1, 0, 1, 2, -1, -1, -1] },
+  })
+})
+
+test('equal tokens after different prefixes are different tokens', () => {
+  const { latentTokens } = arrays({
+    prompt,
+    latents: [
+      [10, 11],
+      [11, 11],
+    ],
+  })
+  expect(latentTokens.values).toEqual([10, 11, 11, 11])
+})
+
+test('branches follow the paths of their latents, also through tokens that another latent brought', () => {
+  const tree = {
+    prompt,
+    latents: [[10, 11], [10, 20, 21], []],
+    branches: [
+      { latent: 1, prefix: 2, tokens: [60, 61] },
+      { latent: 0, prefix: 2, tokens: [62] },
+      { latent: 2, prefix: 0, tokens: [63, 64] },
+    ],
+  }
+  const { branchTokens, branchPositions, branchRows, branchPlaces, branchContext } = arrays(tree)
+  expect(branchTokens).toEqual({ shape: [5], values: [60, 61, 62, 63, 64] })
+  expect(branchPositions).toEqual({ shape: [5], values: [5, 6, 5, 3, 4] })
+  expect(branchRows).toEqual({ shape: [3, 2], values: [0, 1, 2, -1, 3, 4] })
+  expect(branchPlaces).toEqual({ shape: [5], values: [0, 1, 2, 4, 5] })
+  expect(branchContext).toEqual({ shape: [3, 2], values: [0, 2, 0, 1, -1, -1] })
+})
+
+test('a tree without branches has no arrays for them', () => {
+  expect(
+    Object.keys(arrays({ prompt, latents: [[1]], branches: [] })).filter((name) => name.startsWith('branch')),
+  ).toEqual([])
+})
+
+describe('the packed place', () => {
+  const latents = [[10, 11], [10, 20], []]
+  const branches = [
+    { latent: 1, prefix: 1, tokens: [60, 61] },
+    { latent: 2, prefix: 0, tokens: [62] },
+  ]
+  const { inputs, latentToken, branchToken } = packTree({ prompt, latents, branches })
+  const packed = ['promptTokens', 'latentTokens', 'branchTokens'].flatMap((name) =>
+    Array.from(inputs[name].data, Number),
+  )
+
+  test('of every token holds that token', () => {
+    for (const [n, latent] of latents.entries())
+      for (const [i, token] of latent.entries()) expect(packed[latentToken(n, i)]).toBe(token)
+    for (const [b, { tokens }] of branches.entries())
+      for (const [i, token] of tokens.entries()) expect(packed[branchToken(b, i)]).toBe(token)
+  })
+
+  test('is one for all latents that share the prefix', () => {
+    expect(latentToken(1, 0)).toBe(latentToken(0, 0))
+    expect(latentToken(1, 1)).not.toBe(latentToken(0, 1))
+  })
+
+  test('before a first token is the end of the prompt, or of the prefix that a branch follows', () => {
+    for (const n of [0, 1, 2]) expect(packed[latentToken(n, -1)]).toBe(52)
+    expect(branchToken(0, -1)).toBe(latentToken(1, 0))
+    expect(packed[branchToken(1, -1)]).toBe(52)
+  })
+})
+
+test('where every latent is empty, one token that belongs to none stands in', () => {
+  const tree = { prompt, latents: [[], []], branches: [{ latent: 1, prefix: 0, tokens: [30] }] }
+  const { latentTokens, latentContext, branchContext, branchPositions } = arrays(tree)
+  expect(latentTokens.shape).toEqual([1])
+  expect(latentContext).toEqual({ shape: [1, 1], values: [-1] })
+  expect(branchContext).toEqual({ shape: [1, 1], values: [-1] })
+  expect(branchPositions.values).toEqual([3])
+  expect(packTree(tree).branchToken(0, 0)).toBe(4) // after three of the prompt and the one that stands in
+})

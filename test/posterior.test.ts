@@ -1,0 +1,44 @@
+/** A trained sampler equals the exact posterior. This is the small version; `npm run verify` runs the full one. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compareExactly, enumeratePolicy, enumerateRewards } from '../src/evaluation/enumerate.ts'
+import { objectiveNames } from '../src/gflownet/objectives.ts'
+import { type LanguageModel, loadLanguageModel } from '../src/models/language-model.ts'
+import { exactProblem, modelFolder, rewards, temperatures, trainExactly } from './exact-posterior.ts'
+
+const LIMIT = 0.02 // total variation
+
+let model: LanguageModel
+beforeAll(async () => {
+  model = await loadLanguageModel(modelFolder)
+})
+afterAll(() => model.dispose())
+
+test('the policy is a proper distribution over the support, and so is the exact posterior', async () => {
+  const { problem } = exactProblem(model)
+  const logQ = await enumeratePolicy(problem)
+  expect(problem.latents).toHaveLength(1885)
+  expect(logQ.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 4)
+  for (const [name, reward] of Object.entries(rewards)) {
+    const { entropy, totalVariation } = compareExactly(
+      await enumerateRewards(problem, reward),
+      logQ,
+      temperatures[name],
+    )
+    expect(entropy).toBeGreaterThan(3)
+    expect(totalVariation).toBeGreaterThan(0.5) // there is something to learn
+  }
+})
+
+describe.each(objectiveNames)('%s', (objective) => {
+  test('trains a sampler of the tempered density to within 0.02 of the truth, and one that fails against another', async () => {
+    const small = exactProblem(model, 12, 2)
+    const temperature = temperatures.tempered
+    const setting = { reward: rewards.tempered, temperature, objective, steps: 200, samples: 64, seed: 1 }
+    const { before, after, logQ } = await trainExactly(small, setting)
+    expect(after.entropy).toBeGreaterThan(3)
+    expect(before.totalVariation).toBeGreaterThan(0.5)
+    expect(after.totalVariation).toBeLessThan(LIMIT)
+    const other = await enumerateRewards(small.problem, rewards.posterior)
+    expect(compareExactly(other, logQ, temperatures.posterior).totalVariation).toBeGreaterThan(LIMIT)
+  })
+})
