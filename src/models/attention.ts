@@ -8,6 +8,7 @@ import {
   add,
   concat,
   constant,
+  expand,
   gather,
   greaterOrEqual,
   matmul,
@@ -66,28 +67,16 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
     const grid = [keyValueHeads, shared, count, length]
     const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
     const queries = regroup(query[part], rows, places, { axis: 2 }) // [...grid, headWidth]
-    const own = [key, value].map((x) => perHead(regroup(x[part], rows, places, { axis: 1 })))
-    const sources = [own]
-    const masks = [causalMask(length)]
-    if (context) {
-      const ancestors = [key, value].map((x) => perHead(gather(x[1], context, 1)))
-      sources.unshift(ancestors)
-      masks.unshift(presenceMask(context))
-    }
+    const [keys, values] = [key, value].map((x) => {
+      const own = regroup(x[part], rows, places, { axis: 1 })
+      return perHead(context ? concat([gather(x[1], context, 1), own], 2) : own)
+    })
     const toPrompt = matmul(reshape(queries, flat), key[0], { transposeB: true, scale })
-    const scores = [
-      reshape(toPrompt, [...grid, prompt]),
-      ...sources.map(([keys], i) => add(matmul(queries, keys, { transposeB: true, scale }), masks[i])),
-    ]
-    const weights = split(
-      softmax(concat(scores, -1)),
-      scores.map((score) => score.shape[4]),
-      -1,
-    )
-    const fromPrompt = matmul(reshape(weights[0], [flat[0], flat[1], prompt]), value[0])
-    const mixed = sources
-      .map(([, values], i) => matmul(weights[i + 1], values))
-      .reduce(add, reshape(fromPrompt, [...grid, headWidth]))
+    const toRow = add(matmul(queries, keys, { transposeB: true, scale }), rowMask(length, context))
+    const weights = softmax(concat([reshape(toPrompt, [...grid, prompt]), toRow], -1))
+    const [onPrompt, onRow] = split(weights, [prompt, toRow.shape[4]], -1)
+    const fromPrompt = matmul(reshape(onPrompt, [flat[0], flat[1], prompt]), value[0])
+    const mixed = add(matmul(onRow, values), reshape(fromPrompt, [...grid, headWidth]))
     const cells = productOfDims(count, length)
     const inverse = reshape(rows, [cells])
     return regroup(reshape(mixed, [keyValueHeads, shared, cells, headWidth]), places, inverse, {
@@ -120,10 +109,13 @@ function causalMask(length: Dim): Tensor {
   return where(greaterOrEqual(reshape(index, [length, 1]), reshape(index, [1, length])), 0, NEVER)
 }
 
-/** [rows, 1, context]: 0 where there is a token, −∞ at padding. */
-function presenceMask(rows: Tensor): Tensor {
-  const [count, length] = rows.shape
-  return where(greaterOrEqual(reshape(rows, [count, 1, length]), constant(int64([], [0]))), 0, NEVER)
+/** What a row's tokens may see of its ancestors (all that are there) and of itself: [length, length] or [rows, length, context + length]. */
+function rowMask(length: Dim, context?: Tensor): Tensor {
+  if (!context) return causalMask(length)
+  const [rows, ancestors] = context.shape
+  const present = greaterOrEqual(reshape(context, [rows, 1, ancestors]), constant(int64([], [0])))
+  const toAncestors = expand(where(present, 0, NEVER), [rows, length, ancestors])
+  return concat([toAncestors, expand(causalMask(length), [rows, length, length])], 2)
 }
 
 const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor => {
