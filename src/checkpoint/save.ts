@@ -37,7 +37,7 @@ export async function saveCheckpoint(
   mkdirSync(parent, { recursive: true })
   removeLeftovers(parent)
   await writeState(`${folder}.partial`, state)
-  for (const later of listCheckpoints(runFolder).filter((other) => other >= step)) retire(runFolder, later)
+  removeCheckpointsFrom(runFolder, step)
   renameSync(`${folder}.partial`, folder)
   syncFolder(parent)
   syncFolder(runFolder)
@@ -53,6 +53,11 @@ async function writeState(folder: string, { tensors, json, adapter }: Checkpoint
   await adapter(join(folder, ADAPTER_FOLDER))
   await writeManifest(folder)
   syncTree(folder)
+}
+
+/** Removes the checkpoints of a step and of later ones. */
+export function removeCheckpointsFrom(runFolder: string, step: number): void {
+  for (const later of listCheckpoints(runFolder).filter((other) => other >= step)) retire(runFolder, later)
 }
 
 /** Takes a checkpoint's name away; a kill in the middle of deleting would leave a damaged one under it. */

@@ -8,6 +8,7 @@ export type Request = { id: number } & (
   | { kind: 'open'; session: number; name: string; bytes: Uint8Array; bound: Record<string, number>; threads: number }
   | { kind: 'run'; session: number; inputs: Record<string, HostTensor | number>; keep: Record<string, number> }
   | { kind: 'close'; session: number }
+  | { kind: 'end' }
 )
 
 export type RunReply = { outputs: NamedTensors; kept: Record<string, Pick<HostTensor, 'dtype' | 'shape'>> }

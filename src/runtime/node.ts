@@ -12,7 +12,7 @@ export type RuntimeOptions = {
 
 /**
  * Starts a worker thread that runs programs. Runs are carried out one after another in the order in which they were
- * asked for. `dispose` ends the worker and with it every session and resident tensor.
+ * asked for. `dispose` ends the worker and with it every session and resident tensor; it waits for a run under way.
  */
 export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): Runtime {
   const worker = startWorker()
@@ -26,14 +26,15 @@ export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): 
     waiting.clear()
   }
   worker.on('message', (reply: Reply) => {
-    const { resolve, reject } = waiting.get(reply.id)!
+    const asked = waiting.get(reply.id)
     waiting.delete(reply.id)
-    if (waiting.size === 0) worker.unref() // an idle worker does not keep the process alive
-    if ('error' in reply) reject(new Error(reply.error))
-    else resolve(reply.result)
+    if (waiting.size === 0 && !ended) worker.unref() // an idle worker does not keep the process alive
+    if ('error' in reply) asked?.reject(new Error(reply.error))
+    else asked?.resolve(reply.result)
   })
   worker.on('error', end)
-  worker.on('exit', (code) => end(new Error(`the runtime's thread ended (code ${code})`)))
+  const exited = new Promise((resolve) => worker.on('exit', resolve))
+  void exited.then((code) => end(new Error(`the runtime's thread ended (code ${code})`)))
   worker.unref()
 
   const ask = (body: RequestBody, transfer: ArrayBuffer[] = []) =>
@@ -72,7 +73,9 @@ export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): 
     },
     async dispose() {
       end(new Error('the runtime was disposed'))
-      await worker.terminate()
+      worker.ref()
+      worker.postMessage({ id: ++lastId, kind: 'end' }) // `terminate` would abort the process if it struck within a run
+      await exited
     },
   }
 

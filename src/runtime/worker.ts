@@ -60,6 +60,8 @@ async function handle(request: Request): Promise<RunReply | undefined> {
       await sessions.get(request.session)?.session.release()
       sessions.delete(request.session)
       return
+    case 'end':
+      process.exit() // of this thread
   }
 }
 

@@ -5,30 +5,25 @@
  * The policy must know the ending before it writes, so its prompt is the ending, then the token that begins a text, then
  * the beginning: Z follows X directly, as it does in the reward.
  */
-
 import { UserError } from '../errors.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { posterior } from '../rewards/posterior.ts'
-import { readTable } from '../trainers/data-files.ts'
-import type { PromptInput } from '../trainers/prompts.ts'
+import type { Task, TaskPrompt } from './task.ts'
 
 export type Story = { beginning: string; ending: string }
 
-/**
- * Stories of a CSV, TSV or JSONL file with columns `beginning` and `ending`, or of a text file with a story's beginning and
- * ending on a line, separated by a tab.
- * @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column
- */
-export async function readStories(path: string, columns: Partial<Record<keyof Story, string>> = {}): Promise<Story[]> {
-  const rows = await readTable(path, ['beginning', 'ending'], { columns })
-  return rows.map(({ beginning, ending }) => ({ beginning, ending }))
+export const infilling: Task = {
+  name: 'infilling',
+  summary: 'the sentence that leads from a beginning to a given ending',
+  columns: { beginning: 'what comes before the sentence', ending: 'what comes after it' },
+  prompt: ({ beginning, ending }, model) => infillingPrompt({ beginning, ending }, model),
 }
 
 /** The prompt and the reward of one story. @throws UserError where the model has no token that begins a text */
 export function infillingPrompt(
   { beginning, ending }: Story,
   { tokenizer, name }: Pick<LanguageModel, 'tokenizer' | 'name'>,
-): PromptInput & object {
+): TaskPrompt {
   const separator = tokenizer.bosToken ?? tokenizer.eosToken
   if (separator === undefined)
     throw new UserError({

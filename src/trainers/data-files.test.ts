@@ -55,9 +55,23 @@ test('a text file gives its lines, to the last space, and blank lines are none',
   expect(await readTable(path, ['prompt'])).toEqual([{ prompt: 'The council met. ' }, { prompt: '  Nobody came.' }])
 })
 
-test('a text file cannot fill two columns', async () => {
-  expect(await complaint(readTable(file('two.txt', 'a\n'), ['beginning', 'ending']))).toBe(
-    'two.txt: a text file has one column, and "beginning", "ending" are needed; use .csv or .jsonl',
+test('the columns of a text file are separated by tabs', async () => {
+  const columns = ['beginning', 'ending'] as const
+  expect(await readTable(file('tabs.txt', 'Once.\tThe end. \n\nTwice.\tAgain.'), columns)).toEqual([
+    { beginning: 'Once.', ending: 'The end. ' },
+    { beginning: 'Twice.', ending: 'Again.' },
+  ])
+  expect(await complaint(readTable(file('two.txt', 'a\tb\na\n'), columns))).toBe(
+    'two.txt, line 2: beginning and ending are needed with a tab between them, and the line has none; separate them by tabs, or use .csv or .jsonl',
+  )
+})
+
+test('a column can be the texts of several, joined by spaces', async () => {
+  const path = file('joined.csv', 's1,s2,s3\na,b,c\n')
+  const columns = { beginning: ['s1', 's2'], ending: 's3' }
+  expect(await readTable(path, ['beginning', 'ending'], { columns })).toEqual([{ beginning: 'a b', ending: 'c' }])
+  expect(await complaint(readTable(path, ['beginning'], { columns: { beginning: ['s1', 's4'] } }))).toBe(
+    'joined.csv: there is no column "s4", only "s1", "s2", "s3"; rename one, or map it',
   )
 })
 

@@ -8,29 +8,38 @@ import { readText } from './text-file.ts'
 export type Row<Required extends string, Optional extends string = never> = Record<Required, string> &
   Partial<Record<Optional, string>>
 
+/** Where the file has another name for one of our columns, or spreads it over several. */
+export type ColumnMap<Column extends string = string> = Readonly<Partial<Record<Column, string | readonly string[]>>>
+
 /**
  * The rows of a file, with the required columns filled in everywhere.
  * @param options.optional  columns that may be missing or empty
- * @param options.columns   the file's name of a column where it is not ours: `{ ending: 'sentence5' }`
+ * @param options.columns   the file's name of a column where it is not ours: `{ ending: 'sentence5' }`; the texts of
+ *        several are joined by spaces: `{ beginning: ['sentence1', 'sentence2'] }`
  * @throws UserError where the file is missing, empty, not UTF-8 or not of its format, lacks a column, or has rows with
  *         nothing in a required column: all of them at once
  */
 export async function readTable<Required extends string, Optional extends string = never>(
   path: string,
   required: readonly Required[],
-  options: { optional?: readonly Optional[]; columns?: Partial<Record<Required | Optional, string>> } = {},
+  options: { optional?: readonly Optional[]; columns?: ColumnMap<Required | Optional> } = {},
 ): Promise<Row<Required, Optional>[]> {
   const { optional = [], columns } = options
-  const theirName = (ours: Required | Optional): string => columns?.[ours] ?? ours
-  const table = readerOf(path)(await readText(path), path, required.map(theirName))
+  const theirNames = (ours: Required | Optional): readonly string[] => [columns?.[ours] ?? ours].flat()
+  const needed = [...new Set(required.flatMap(theirNames))]
+  const table = readerOf(path)(await readText(path), path, needed)
   if (table.rows.length === 0) throw new UserError({ what: 'there are no rows in it', where: path })
-  const mistakes = required.map(theirName).flatMap((name) => lackOf(name, table))
+  const mistakes = needed.flatMap((name) => lackOf(name, table))
   if (mistakes.length) throw new UserError({ what: mistakes.join(`\n${path}: `), where: path })
 
-  const names = [...required, ...optional].map((ours) => ({ ours, theirs: theirName(ours) }))
   return table.rows.map(({ fields }) => {
-    const present = names.filter(({ theirs }) => !isEmpty(fields[theirs]))
-    return Object.fromEntries(present.map(({ ours, theirs }) => [ours, fields[theirs]])) as Row<Required, Optional>
+    const row: Record<string, string> = {}
+    for (const ours of [...required, ...optional]) {
+      const texts = theirNames(ours).map((name) => fields[name])
+      const filled = texts.filter((text) => !isEmpty(text))
+      if (filled.length > 0) row[ours] = filled.join(' ')
+    }
+    return row as Row<Required, Optional>
   })
 }
 

@@ -1,6 +1,6 @@
 /**
- * @file Tables of text: .csv and .tsv with a header, .jsonl and .json with an object a row, .txt with a line a row; each
- * also as .gz. Text is taken as it stands, spaces included.
+ * @file Tables of text: .csv and .tsv with a header, .jsonl and .json with an object a row, .txt with a line a row and
+ * tabs between its columns; each also as .gz. Text is taken as it stands, spaces included.
  */
 import { extname } from 'node:path'
 import { CsvError, parse as parseCsv } from 'csv-parse/sync'
@@ -71,19 +71,19 @@ function readJson(text: string, path: string): Table {
   return tableOf(value.map((entry: unknown, i) => objectRow(entry, path, `entry ${i + 1}`)))
 }
 
+/** A line a row. It has no names: where several columns are needed, they stand in that order with tabs between them. */
 function readLines(text: string, path: string, wanted: readonly string[]): Table {
-  if (wanted.length !== 1) {
-    const list = wanted.map((name) => `"${name}"`).join(', ')
-    throw new UserError({
-      what: `a text file has one column, and ${list} are needed`,
-      where: path,
-      fix: 'use .csv or .jsonl',
-    })
-  }
-  return {
-    columns: wanted,
-    rows: numberedLines(text).map(({ line, place }) => ({ place, fields: { [wanted[0]]: line } })),
-  }
+  const rows = numberedLines(text).map(({ line, place }) => {
+    const texts = wanted.length === 1 ? [line] : line.split('\t')
+    if (texts.length !== wanted.length)
+      throw new UserError({
+        what: `${wanted.join(' and ')} are needed with a tab between them, and the line has ${texts.length - 1 || 'none'}`,
+        where: `${path}, ${place}`,
+        fix: 'separate them by tabs, or use .csv or .jsonl',
+      })
+    return { place, fields: Object.fromEntries(wanted.map((name, i) => [name, texts[i]])) }
+  })
+  return { columns: wanted, rows }
 }
 
 export const isEmpty = (field: string | undefined) => field === undefined || field.trim() === ''

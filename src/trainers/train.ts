@@ -73,7 +73,7 @@ export async function* fineTune({
   while (state.step < config.steps && !signal?.aborted) {
     const before = performance.now()
     const chosen = choosePrompts(run, state.step)
-    const results = await Promise.all(
+    const results = await settle(
       chosen.map((prompt, place) => model.lanes.use((lane) => workOnPrompt(lane, run, state, prompt, place))),
     )
     const update = optimizer.update(
@@ -159,6 +159,12 @@ function shuffled(count: number, random: Random, pass: number): number[] {
     ;[order[i], order[j]] = [order[j], order[i]]
   }
   return order
+}
+
+/** What all jobs gave, when all have ended: where one fails, none is still at work behind its error. */
+async function settle<Result>(jobs: readonly Promise<Result>[]): Promise<Result[]> {
+  await Promise.allSettled(jobs)
+  return Promise.all(jobs)
 }
 
 /** Sample, reward, replay, learn: one prompt's part of a step. */

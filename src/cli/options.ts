@@ -1,0 +1,87 @@
+/** @file Options that commands share, and how their texts become values. */
+import { type Command, InvalidArgumentError } from 'commander'
+import { z } from 'zod'
+import { UserError } from '../errors.ts'
+import { readJson } from '../files.ts'
+import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
+import type { ColumnMap } from '../trainers/data-files.ts'
+
+export type CommonOptions = { threads?: number; json?: true }
+
+export const withCommonOptions = (command: Command) =>
+  command
+    .option(
+      '--threads <number>',
+      'threads to compute with (default: the cores that this machine grants)',
+      wholeNumber(1),
+    )
+    .option('--json', 'print the result as JSON and nothing else on standard output')
+
+export const withExamples = (command: Command, examples: readonly string[]) =>
+  command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ flowtune ${example}`).join('\n')}`)
+
+export const wholeNumber = (least: number) => (text: string) => {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value
+  throw new InvalidArgumentError(`It must be a whole number of at least ${least}.`)
+}
+
+export function tokenList(text: string): number[] {
+  if (!/^\d+(,\d+)*$/.test(text)) throw new InvalidArgumentError('It must be numbers with commas between: 5,6,7.')
+  return text.split(',').map(Number)
+}
+
+/** "beginning=sentence1+sentence2,ending=sentence5" */
+export function columnMap(text: string): ColumnMap {
+  const pairs = text.split(',').map((pair) => pair.split('='))
+  if (pairs.some((pair) => pair.length !== 2 || pair.some((side) => side.trim() === '')))
+    throw new InvalidArgumentError('It must be like "beginning=first+second,ending=last".')
+  return Object.fromEntries(pairs.map(([ours, theirs]) => [ours.trim(), theirs.split('+').map((name) => name.trim())]))
+}
+
+export type Setting = { path: string[]; value: unknown }
+
+/** "latent.maxTokens=20": the value is JSON, or text where it is none. */
+export function setting(text: string, before: Setting[] = []): Setting[] {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('It must be like latent.maxTokens=20.')
+  return [...before, { path: text.slice(0, at).split('.'), value: jsonOrText(text.slice(at + 1)) }]
+}
+
+function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+export type TrainingFlags = { config?: string; set?: Setting[]; steps?: number; seed?: number }
+
+/** The config file with what the command line says instead. @throws UserError listing the mistakes of either */
+export function trainingOptions({ config, set = [], steps, seed }: TrainingFlags): TrainingOptions {
+  const file = config === undefined ? {} : readJson(config, z.looseObject({}))
+  if (config !== undefined) parseTrainingConfig(file, config)
+  const settings = [...set, ...Object.entries({ steps, seed }).map(([key, value]) => ({ path: [key], value }))]
+  const options = settings
+    .filter(({ value }) => value !== undefined)
+    .reduce((options, { path, value }) => withSetting(options, path, value), file as Record<string, unknown>)
+  return parseTrainingConfig(options, '--set')
+}
+
+function withSetting(
+  options: Record<string, unknown>,
+  [key, ...rest]: string[],
+  value: unknown,
+): Record<string, unknown> {
+  if (rest.length === 0) return { ...options, [key]: value }
+  const inner = options[key]
+  const object = typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>) : {}
+  return { ...options, [key]: withSetting(object, rest, value) }
+}
+
+/** @throws UserError where options were given that do not go together */
+export function refuseTogether(what: string, given: Record<string, unknown>, fix: string): void {
+  const names = Object.keys(given).filter((name) => given[name] !== undefined)
+  if (names.length > 0) throw new UserError({ what: `${what} does not go with ${names.join(', ')}`, fix })
+}

@@ -1,0 +1,210 @@
+import type { Command } from 'commander'
+import { UserError } from '../errors.ts'
+import { embeddedModel, embeddedStories } from '../tasks/embedded.ts'
+import { tasks } from '../tasks/index.ts'
+import { evaluateRun, type Report, writeReport } from '../tasks/report.ts'
+import { latestAdapter, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
+import type { ColumnMap } from '../trainers/data-files.ts'
+import { interruptible } from './interrupt.ts'
+import {
+  type CommonOptions,
+  columnMap,
+  refuseTogether,
+  setting,
+  type TrainingFlags,
+  trainingOptions,
+  wholeNumber,
+  withCommonOptions,
+  withExamples,
+} from './options.ts'
+import { type Progress, startProgress, trainingFigures } from './progress.ts'
+import { resultScreen } from './screen.ts'
+import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
+
+type RunOptions = CommonOptions & TrainingFlags & { out?: string }
+type TrainOptions = RunOptions & {
+  model?: string
+  data?: string
+  testData?: string
+  columns?: ColumnMap
+  resume?: string
+  fromStep?: number
+}
+
+const withRunOptions = (command: Command) =>
+  withCommonOptions(
+    command
+      .option('--config <file>', 'training options as JSON')
+      .option('--set <key=value>', 'one training option, such as latent.maxTokens=20; may be repeated', setting)
+      .option('--steps <number>', 'updates of the adapter', wholeNumber(1))
+      .option('--seed <number>', 'every random draw follows from it (default: 0)', wholeNumber(0))
+      .option('--out <folder>', 'the run folder, which must not exist (default: the next free runs/<task>-<n>)'),
+  )
+
+export function defineStart(program: Command, terminal: Terminal): void {
+  withExamples(
+    withRunOptions(
+      program.command('start').description('teach the embedded model to infill stories, and show the result'),
+    ),
+    ['start', 'start --steps 100 --seed 1'],
+  ).action(async (options: RunOptions) => {
+    const { out, threads } = options
+    const training = trainingOptions(options)
+    const run = await startRun({
+      task: 'infilling',
+      model: embeddedModel,
+      ...embeddedStories,
+      training,
+      threads,
+      folder: out,
+      command: 'start',
+    })
+    await trainAndEvaluate(run, terminal, options)
+  })
+}
+
+export function defineTrain(program: Command, terminal: Terminal): void {
+  const list = Object.values(tasks).map(({ name, summary }) => `${name} (${summary})`)
+  withExamples(
+    withRunOptions(
+      program
+        .command('train')
+        .description('fine-tune a model on your data, and evaluate it on a part that was held out')
+        .argument('[task]', `what to learn: ${list.join(', ')}`, 'infilling')
+        .option(
+          '--data <file>',
+          'examples: .csv, .tsv, .jsonl or .json with the columns of the task, or .txt with tabs',
+        )
+        .option('--test-data <file>', 'examples to evaluate on (default: a tenth of the data, at most 40)')
+        .option('--columns <map>', "the file's names for the task's columns", columnMap)
+        .option('--model <folder>', 'a model in Hugging Face form (default: the embedded one)')
+        .option('--resume <run>', 'go on with a run that was stopped')
+        .option('--from-step <number>', 'with --resume: from an earlier checkpoint', wholeNumber(0)),
+    ),
+    [
+      'train infilling --data stories.csv',
+      'train infilling --data stories.jsonl --model models/SmolLM2-135M --steps 200 --set latent.maxTokens=20',
+      'train --data roc.csv.gz --columns "beginning=sentence1+sentence2+sentence3,ending=sentence5"',
+      'train --resume runs/infilling-1',
+    ],
+  ).action(async (task: string, options: TrainOptions) => {
+    const run =
+      options.resume === undefined ? await begin(task, options) : await resume(options.resume, options, terminal)
+    await trainAndEvaluate(run, terminal, options)
+  })
+}
+
+async function begin(task: string, options: TrainOptions): Promise<ReadyRun> {
+  const { data, testData, columns, model = embeddedModel, threads, out, fromStep } = options
+  refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
+  if (data === undefined) throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
+  const training = trainingOptions(options)
+  return startRun({ task, model, data, testData, columns, training, threads, folder: out, command: `train ${task}` })
+}
+
+async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
+  const { data, testData, columns, model, threads, steps, fromStep, out, config, set, seed } = options
+  refuseTogether(
+    '--resume',
+    {
+      '--data': data,
+      '--test-data': testData,
+      '--columns': columns,
+      '--out': out,
+      '--config': config,
+      '--set': set,
+      '--seed': seed,
+    },
+    'a run goes on with what its config.json says',
+  )
+  const run = await resumeRun(folder, { model, threads, steps }, fromStep)
+  stderr.write(
+    run.state
+      ? `going on from the checkpoint of step ${run.state.step} of ${run.record.training.steps}\n`
+      : 'there is no checkpoint to go on from: the run starts over\n',
+  )
+  return run
+}
+
+/** Trains, evaluates on what was held out and shows the result; Ctrl-C leaves a checkpoint. */
+async function trainAndEvaluate(run: ReadyRun, terminal: Terminal, { json }: CommonOptions): Promise<void> {
+  const { stderr } = terminal
+  const again = `go on with: ${PROGRAM} train --resume ${run.folder}`
+  try {
+    await interruptible(
+      () => stderr.write('\nfinishing the step and writing a checkpoint (Ctrl-C again: end at once)\n'),
+      async (signal) => {
+        const started = performance.now()
+        const stoppedAt = await showTraining(run, terminal, signal)
+        if (stoppedAt !== undefined)
+          throw new UserError(
+            { what: `stopped after step ${stoppedAt} of ${run.record.training.steps}`, fix: again },
+            1,
+          )
+        const trainSeconds = (performance.now() - started) / 1000
+        const report = await Promise.race([evaluateHeldOut(run, terminal), stopped(signal, again)])
+        writeReport(run.folder, report)
+        if (json) printJson(terminal, { run: run.folder, trainSeconds, ...report })
+        else terminal.stdout.write(`${endScreen(run, report, trainSeconds)}\n`)
+      },
+    )
+  } finally {
+    await run.model.dispose()
+  }
+}
+
+/** Follows the training. Returns the step at which it was stopped; undefined where it came to its end. */
+async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSignal): Promise<number | undefined> {
+  const { training, heldOut, model, folder } = run
+  const count = (value: number) => value.toLocaleString('en')
+  const figures = trainingFigures()
+  let progress: Progress | undefined
+  try {
+    for await (const event of train(run, signal)) {
+      if (event.kind === 'started') {
+        const { frozen, trained } = event.parameters
+        stderr.write(`${model.name}, ${count(frozen)} parameters, and an adapter of ${count(trained)}; `)
+        stderr.write(`${count(training.length)} prompts, ${heldOut.length} held out; ${folder}\n`)
+        progress = startProgress(stderr, 'training', event.steps, event.step)
+      }
+      if (event.kind === 'step') progress?.at(event.step, figures(event))
+      if (event.kind === 'finished' && event.reason === 'stopped') return event.step
+    }
+  } finally {
+    progress?.stop()
+  }
+  return undefined
+}
+
+/** With a single example there is nothing to hold out: it is evaluated on itself, and the screen says so. */
+async function evaluateHeldOut(run: ReadyRun, { stderr }: Terminal): Promise<Report> {
+  const examples = run.heldOut.length > 0 ? run.heldOut : run.training.slice(0, 1)
+  const progress = startProgress(stderr, 'evaluating', examples.length)
+  try {
+    return await evaluateRun(run, { examples, adapter: latestAdapter(run), onPrompt: (done) => progress.at(done) })
+  } finally {
+    progress.stop()
+  }
+}
+
+const stopped = (signal: AbortSignal, again: string) =>
+  new Promise<never>((_, reject) => {
+    const stop = () => reject(new UserError({ what: 'stopped after training, before the evaluation', fix: again }, 1))
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop)
+  })
+
+function endScreen(run: ReadyRun, report: Report, trainSeconds: number): string {
+  const { folder, heldOut, task, state, record } = run
+  const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (there are too few to hold any out)'
+  const steps = record.training.steps - (state?.step ?? 0)
+  const quoted = Object.keys(task.columns).map((column) => `--${column} "…"`)
+  return [
+    resultScreen(run, report, onWhat),
+    '',
+    `${steps} steps in ${duration(trainSeconds)}, evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
+    `  ${PROGRAM} sample ${folder} ${quoted.join(' ')}`,
+    `  ${PROGRAM} evaluate ${folder} --samples 512`,
+    `  ${PROGRAM} train ${task.name} --data your-examples.csv`,
+  ].join('\n')
+}

@@ -1,0 +1,41 @@
+/**
+ * @file The public names. Everything else is reachable by its folder: `flowtune/tensor/program`, `flowtune/tasks/index`.
+ *
+ *     const model = await loadLanguageModel('models/stories260K')
+ *     const run = fineTune({ model, prompts, reward: posterior({ ending: 'They all went home happy.' }), seed: 1 })
+ *     for await (const event of run) console.log(event)
+ */
+export type { LoraAdapter, LoraConfig } from './adapters/lora.ts'
+export { readPeftFolder, writePeftFolder } from './adapters/peft.ts'
+export { UserError } from './errors.ts'
+export type { Estimate } from './evaluation/estimate.ts'
+export {
+  type EvaluateOptions,
+  type EvaluationSummary,
+  evaluateSamplers,
+  type PromptEvaluation,
+  type SamplerResult,
+  summarise,
+} from './evaluation/evaluate.ts'
+export { scoreUnderPolicy } from './gflownet/learn-step.ts'
+export { type LanguageModel, type LoadOptions, loadLanguageModel } from './models/language-model.ts'
+export { loadAdapter } from './models/load-adapter.ts'
+export { scoreText } from './models/score-text.ts'
+export { type Random, seededRandom } from './random.ts'
+export { posterior } from './rewards/posterior.ts'
+export type { PrefixRewards, Reward, RewardContext } from './rewards/reward.ts'
+export { tempered } from './rewards/tempered.ts'
+export { sampleLatents } from './sampling/sample.ts'
+export type { Support } from './sampling/support.ts'
+export { drawScored, type ScoredSample } from './tasks/draw.ts'
+export { embeddedModel } from './tasks/embedded.ts'
+export { tasks } from './tasks/index.ts'
+export { evaluateRun, type Report } from './tasks/report.ts'
+export type { Example, Task } from './tasks/task.ts'
+export { latestAdapter, openRun, resumeRun, startRun, train } from './tasks/task-run.ts'
+export type { TrainingConfig, TrainingOptions } from './trainers/config.ts'
+export type { StepMetrics, TrainingEvent } from './trainers/events.ts'
+export { type Prompt, type PromptInput, resolvePrompts, supportOf } from './trainers/prompts.ts'
+export { recorded } from './trainers/run-folder.ts'
+export type { TrainingState } from './trainers/state.ts'
+export { type FineTuneOptions, fineTune } from './trainers/train.ts'

@@ -1,0 +1,48 @@
+/** @file A task's examples from the user's files, and which of them are kept apart for evaluation. */
+import { UserError } from '../errors.ts'
+import type { Random } from '../random.ts'
+import { type ColumnMap, readTable } from '../trainers/data-files.ts'
+import type { Example, Task } from './task.ts'
+
+/** Of the examples, at most so many: more prompts would make evaluation longer than training. */
+const HELD_OUT_FRACTION = 0.1
+const MOST_HELD_OUT = 40
+
+/** @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column */
+export const readExamples = (path: string, { columns }: Task, map: ColumnMap = {}): Promise<Example[]> =>
+  readTable(path, Object.keys(columns), { columns: map })
+
+/**
+ * Examples to train on and examples to evaluate on; none is in both. A single one cannot be divided: nothing is held out.
+ * @param test the examples to evaluate on, where the user has them
+ * @throws UserError where the test examples leave none to train on
+ */
+export function splitExamples(
+  examples: readonly Example[],
+  random: Random,
+  test?: readonly Example[],
+): { training: Example[]; heldOut: readonly Example[] } {
+  const heldOut = test ?? chooseHeldOut(examples, random)
+  const apart = new Set(heldOut.map(keyOf))
+  const training = examples.filter((example) => !apart.has(keyOf(example)))
+  if (training.length > 0) return { training, heldOut }
+  throw new UserError({
+    what: 'every row of the data is also in the test data',
+    where: 'data',
+    fix: 'give other test data, or none',
+  })
+}
+
+/** Each example's draw is addressed by what it says: neither the order of rows nor new ones change it. */
+function chooseHeldOut(examples: readonly Example[], random: Random): Example[] {
+  const distinct = [...new Map(examples.map((example) => [keyOf(example), example]))]
+  if (distinct.length < 2) return []
+  const count = Math.min(MOST_HELD_OUT, Math.max(1, Math.round(distinct.length * HELD_OUT_FRACTION)))
+  const drawn = distinct.map(([key, example]) => ({ example, draw: random.at('held out', key).uniform() }))
+  return drawn
+    .sort((a, b) => a.draw - b.draw)
+    .slice(0, count)
+    .map(({ example }) => example)
+}
+
+const keyOf = (example: Example) => JSON.stringify(Object.entries(example).sort())

@@ -1,0 +1,17 @@
+/** @file The table name → task. */
+import { UserError } from '../errors.ts'
+import { nearestName } from '../nearest-name.ts'
+import { infilling } from './infilling.ts'
+import type { Task } from './task.ts'
+
+export const tasks: Readonly<Record<string, Task>> = { [infilling.name]: infilling }
+
+/** @throws UserError naming the nearest task that exists, or all of them */
+export function taskNamed(name: string): Task {
+  if (Object.hasOwn(tasks, name)) return tasks[name]
+  const nearest = nearestName(name, Object.keys(tasks))
+  throw new UserError({
+    what: `there is no task "${name}"`,
+    fix: nearest ? `did you mean "${nearest}"?` : `there is ${Object.keys(tasks).join(', ')}`,
+  })
+}

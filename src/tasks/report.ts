@@ -1,0 +1,89 @@
+/** @file How well a run's adapter draws from the posterior of prompts that it was not trained on, beside the base model. */
+import { join } from 'node:path'
+import type { LoraAdapter } from '../adapters/lora.ts'
+import type { Estimate } from '../evaluation/estimate.ts'
+import { type EvaluationSummary, evaluateSamplers, type SamplerResult, summarise } from '../evaluation/evaluate.ts'
+import { writeJson } from '../files.ts'
+import { schedule } from '../gflownet/schedules.ts'
+import { seededRandom } from '../random.ts'
+import { supportOf } from '../trainers/prompts.ts'
+import type { Example } from './task.ts'
+import { type OpenRun, promptsOf } from './task-run.ts'
+
+/** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
+export const samplerNames = ['base', 'tuned'] as const
+type SamplerName = (typeof samplerNames)[number]
+
+export type Report = {
+  /** Samples of each sampler for each prompt. */
+  samples: number
+  /** T of the density R^(1/T) that they are held against. */
+  rewardTemperature: number
+  seconds: number
+  summary: EvaluationSummary
+  prompts: PromptReport[]
+}
+
+export type PromptReport = {
+  example: Example
+  logZ: Estimate
+  samplers: Record<SamplerName, Omit<SamplerResult, 'samples'> & { samples: ReportedSample[] }>
+}
+
+export type ReportedSample = { text: string; tokens: readonly number[]; logQ: number; logReward: number }
+
+export type ReportOptions = {
+  examples: readonly Example[]
+  adapter: LoraAdapter
+  samples?: number
+  seed?: number
+  onPrompt?: (done: number, of: number) => void
+}
+
+/** Enough for a Pareto tail of some thirty weights, and few enough for minutes. */
+const SAMPLES = 128
+/** Of each sampler for each prompt, the first ones, for people to read. */
+const REPORTED_SAMPLES = 8
+
+/** Compares a run's adapter with the base model. */
+export async function evaluateRun(
+  run: OpenRun,
+  { examples, adapter, samples = SAMPLES, seed = run.record.training.seed, onPrompt }: ReportOptions,
+): Promise<Report> {
+  const { model, record } = run
+  const started = performance.now()
+  const rewardTemperature = schedule(record.training.rewardTemperature)(record.training.steps)
+  const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
+  const evaluations = await evaluateSamplers({
+    model,
+    samplers,
+    support: supportOf(record.training, model),
+    prompts: promptsOf(run, examples),
+    samples,
+    random: seededRandom(seed),
+    rewardTemperature,
+    onPrompt,
+  })
+  const reported = (result: SamplerResult) => ({
+    ...result,
+    samples: result.samples.slice(0, REPORTED_SAMPLES).map((sample) => ({
+      text: model.tokenizer.decodeContinuation(sample.tokens),
+      ...sample,
+    })),
+  })
+  return {
+    samples,
+    rewardTemperature,
+    seconds: (performance.now() - started) / 1000,
+    summary: summarise(evaluations),
+    prompts: evaluations.map(({ logZ, samplers: { base, tuned } }, i) => ({
+      example: examples[i],
+      logZ,
+      samplers: { base: reported(base), tuned: reported(tuned) },
+    })),
+  }
+}
+
+/** Writes a report into the folder of its run. JSON has no infinity and no NaN: they become null. */
+export const writeReport = (folder: string, report: Report) =>
+  writeJson(join(folder, 'evaluation.json'), JSON.parse(JSON.stringify(report)))

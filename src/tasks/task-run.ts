@@ -1,0 +1,185 @@
+/**
+ * @file A task's training as a run: from the user's files to a run folder and a stream of events, and from a run folder
+ * back to where it stopped. What can be wrong is found before the folder is made and any work is done.
+ */
+import { resolve } from 'node:path'
+import type { LoraAdapter } from '../adapters/lora.ts'
+import { UserError } from '../errors.ts'
+import { contentHash, describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import { loadAdapter } from '../models/load-adapter.ts'
+import { seededRandom } from '../random.ts'
+import { grantedCores } from '../runtime/threads.ts'
+import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
+import type { ColumnMap } from '../trainers/data-files.ts'
+import { type Prompt, resolvePrompts } from '../trainers/prompts.ts'
+import {
+  adapterFolder,
+  createRunFolder,
+  hasCheckpoint,
+  nextRunFolder,
+  readRecord,
+  recorded,
+  refuseExisting,
+  rewind,
+  writeRecord,
+} from '../trainers/run-folder.ts'
+import { type HashedFile, hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
+import type { TrainingState } from '../trainers/state.ts'
+import { fineTune } from '../trainers/train.ts'
+import { readExamples, splitExamples } from './examples.ts'
+import { taskNamed } from './index.ts'
+import type { Example, Task } from './task.ts'
+
+/** A run and its model. Whoever opened it disposes the model. */
+export type OpenRun = { folder: string; record: RunRecord; task: Task; model: LanguageModel }
+
+/** A run that is ready to train: from its beginning, or from a state. */
+export type ReadyRun = OpenRun & {
+  training: readonly Example[]
+  /** None of the training examples is among them; empty where there is one example only. */
+  heldOut: readonly Example[]
+  state?: TrainingState
+}
+
+export type NewRun = {
+  task: string
+  /** The model's folder. */
+  model: string
+  data: string
+  /** Default: a part of the data is held out. */
+  testData?: string
+  /** The data's names for the task's columns. */
+  columns?: ColumnMap
+  training?: TrainingOptions
+  threads?: number
+  /** Default: the next free runs/<task>-<n>. */
+  folder?: string
+  /** What the user typed, for the record. */
+  command?: string
+}
+
+/** What may be otherwise when a run is opened again: where its model is by now, the threads, and how far it goes. */
+export type Reopening = { model?: string; threads?: number; steps?: number }
+
+/** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
+export async function startRun(options: NewRun): Promise<ReadyRun> {
+  const task = taskNamed(options.task)
+  const folder = options.folder ?? nextRunFolder('runs', task.name)
+  refuseExisting(folder)
+  const record: RunRecord = {
+    command: options.command ?? '',
+    task: task.name,
+    training: parseTrainingConfig(options.training ?? {}, 'config'),
+    data: await hashedFileOf(options.data),
+    testData: options.testData === undefined ? null : await hashedFileOf(options.testData),
+    columns: Object.fromEntries(
+      Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
+    ),
+    model: { folder: resolve(options.model), sha256: contentHash(options.model) },
+    threads: options.threads ?? grantedCores(),
+    versions: { flowtune: version, node: process.versions.node },
+  }
+  return prepare(folder, record, async (run) => {
+    createRunFolder(folder, record)
+    return run
+  })
+}
+
+/**
+ * Goes on with a run as if it had not been stopped.
+ * @param fromStep an earlier checkpoint than the latest, or 0 for the beginning
+ * @throws UserError where the model or the data is not the run's any more, or the checkpoint is damaged
+ */
+export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
+  const record = reopened(folder, changes)
+  return prepare(folder, record, async (run) => {
+    const state = await rewind(folder, fromStep)
+    writeRecord(folder, record)
+    return { ...run, state }
+  })
+}
+
+/** A run's model, to use its adapter. @throws UserError where the model is not the run's */
+export async function openRun(folder: string, changes: Reopening = {}): Promise<OpenRun> {
+  const record = reopened(folder, changes)
+  return { folder, record, task: taskNamed(record.task), model: await loadModel(record) }
+}
+
+/** The events of a run's training; what they say is in its folder before it is handed on. */
+export const train = ({ folder, record, task, model, training, state }: ReadyRun, signal?: AbortSignal) =>
+  recorded(
+    fineTune({
+      ...record.training,
+      model,
+      prompts: training.map((example) => task.prompt(example, model)),
+      resume: state,
+      signal,
+    }),
+    { folder, model, keep: record.training.checkpoints.keep },
+  )
+
+/** The adapter of a run's latest checkpoint. @throws UserError where there is none yet */
+export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
+  if (hasCheckpoint(folder)) return loadAdapter(adapterFolder(folder), model.description)
+  throw new UserError({
+    what: 'this run has no checkpoint yet',
+    where: folder,
+    fix: `go on with it: flowtune train --resume ${folder}`,
+  })
+}
+
+/** The examples of a run. @throws UserError where its data has changed */
+export async function examplesOf({ task, data, testData, columns, training }: RunRecord) {
+  const read = async ({ file, sha256 }: HashedFile) => {
+    if ((await hashedFileOf(file)).sha256 !== sha256)
+      throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
+    return readExamples(file, taskNamed(task), columns)
+  }
+  return splitExamples(await read(data), seededRandom(training.seed), testData ? await read(testData) : undefined)
+}
+
+/** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
+export const promptsOf = ({ task, model, record }: OpenRun, examples: readonly Example[]): Prompt[] =>
+  resolvePrompts(
+    examples.map((example) => task.prompt(example, model)),
+    { model, maxTokens: record.training.latent.maxTokens },
+  )
+
+/** Reads the examples, loads the model and checks the prompts, then finishes; where that fails no model is left behind. */
+async function prepare(
+  folder: string,
+  record: RunRecord,
+  finish: (run: ReadyRun) => Promise<ReadyRun>,
+): Promise<ReadyRun> {
+  const { training, heldOut } = await examplesOf(record)
+  const model = await loadModel(record)
+  try {
+    const run = { folder, record, task: taskNamed(record.task), model, training, heldOut }
+    promptsOf(run, [...training, ...heldOut])
+    return await finish(run)
+  } catch (error) {
+    await model.dispose()
+    throw error
+  }
+}
+
+const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
+
+/** A run's record with what is otherwise now. @throws UserError where the model is another one */
+function reopened(folder: string, { model, threads, steps }: Reopening): RunRecord {
+  const record = readRecord(folder)
+  const modelFolder = model === undefined ? record.model.folder : resolve(model)
+  describeModel(modelFolder) // says what is missing, where the hash would only differ
+  if (contentHash(modelFolder) !== record.model.sha256)
+    throw new UserError({
+      what: 'this is not the model of the run, or it has changed since',
+      where: modelFolder,
+      fix: 'give the model that the run began with',
+    })
+  return {
+    ...record,
+    model: { ...record.model, folder: modelFolder },
+    threads: threads ?? record.threads,
+    training: { ...record.training, steps: steps ?? record.training.steps },
+  }
+}

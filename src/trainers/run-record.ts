@@ -1,0 +1,43 @@
+/**
+ * @file What a run was asked to do, with everything resolved: its config.json. From it the run can be started over, and
+ * by its hashes a model or a data file that has changed since is told apart.
+ */
+import { createHash } from 'node:crypto'
+import { createReadStream, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { fileProblem } from '../files.ts'
+import { trainingSchema } from './config.ts'
+
+const hashedFile = z.strictObject({ file: z.string(), sha256: z.string() })
+
+export const runRecordSchema = z.strictObject({
+  command: z.string().describe('as it was typed'),
+  task: z.string(),
+  model: z.strictObject({ folder: z.string(), sha256: z.string() }),
+  data: hashedFile,
+  testData: hashedFile.nullable().describe('null: a part of the data is held out'),
+  columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
+  threads: z.number().int().positive(),
+  training: trainingSchema,
+  versions: z.strictObject({ flowtune: z.string(), node: z.string() }),
+})
+
+export type RunRecord = z.output<typeof runRecordSchema>
+export type HashedFile = z.output<typeof hashedFile>
+
+const packageFile = new URL('../../package.json', import.meta.url)
+
+/** The version of this package. */
+export const version: string = JSON.parse(readFileSync(packageFile, 'utf8')).version
+
+/** A file by its whole path and what is in it. @throws UserError where it cannot be read */
+export async function hashedFileOf(path: string): Promise<HashedFile> {
+  const hash = createHash('sha256')
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk)
+  } catch (error) {
+    throw fileProblem(error, path)
+  }
+  return { file: resolve(path), sha256: hash.digest('hex') }
+}
