@@ -1,5 +1,9 @@
 /** The library as a user meets it: the example of the README, and the types of its names. */
-import { afterAll, beforeAll, expect, expectTypeOf, test } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
+import { loadCheckpoint } from '../src/checkpoint/load.ts'
 import {
   embeddedModel,
   fineTune,
@@ -7,8 +11,10 @@ import {
   loadLanguageModel,
   posterior,
   type Reward,
+  recorded,
   type TrainingEvent,
   type TrainingState,
+  UserError,
 } from '../src/index.ts'
 
 let model: LanguageModel
@@ -74,6 +80,55 @@ test('a prompt that leaves no room for the latent is refused by its name', async
   await expect(run.next()).rejects.toThrow(
     'prompt 3 (the long one): it has 500 tokens; stories260K reads 512 and the latent may take 17; shorten it, or lower latent.maxTokens',
   )
+})
+
+describe('a reward that fails at its second call', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'library-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
+  const options = {
+    steps: 3,
+    promptsPerStep: 1,
+    samplesPerPrompt: 4,
+    latent: { maxTokens: 4 },
+    checkpoints: { every: 1 },
+  }
+
+  /** One for each prefix, or what is given from the second call on. */
+  function failing(row: (latent: readonly number[]) => number[]): Reward {
+    let calls = 0
+    return {
+      name: 'mine',
+      score: async (_, latents) => {
+        calls++
+        return {
+          logReward: latents.map((latent) => (calls > 1 ? row(latent) : [0, ...latent.map(() => 0)])),
+          parts: {},
+        }
+      },
+    }
+  }
+
+  test.each([
+    ['NaN', () => [0, 0, 0, 0, Number.NaN], /log R of latent 1 at prefix 4 is NaN; it must be a finite number/],
+    ['a wrong shape', () => [0], /latent 1 has \d prefixes and got 1 numbers/],
+  ])('by %s stops the run, names the prompt and leaves the last checkpoint whole', async (name, row, message) => {
+    const place = join(folder, name)
+    const latent = { ...options.latent, minTokens: 4 }
+    const run = fineTune({ model, prompts: ['Tom had a dog.'], reward: failing(row), ...options, latent })
+    const follow = async () => {
+      for await (const _ of recorded(run, { folder: place, model, keep: 2 }));
+    }
+    mkdirSync(place)
+    const error = await follow().then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    expect(error).toBeInstanceOf(UserError)
+    expect((error as UserError).message).toMatch(/^reward "mine", prompt "Tom had a dog\.": /)
+    expect((error as UserError).message).toMatch(message)
+    expect((error as UserError).exitCode).toBe(1)
+    expect((await loadCheckpoint(place)).step).toBe(1)
+  })
 })
 
 test('the public types are what an editor should show', () => {

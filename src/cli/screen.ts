@@ -14,7 +14,7 @@ const titles = { base: 'base model', tuned: 'fine-tuned' }
 
 /** @param onWhat which prompts these are, for the heading */
 export function resultScreen(run: OpenRun, report: Report, onWhat: string): string {
-  const heading = `${run.task.name} with ${run.model.name}: ${report.prompts.length} ${onWhat}, ${report.samples} samples of each sampler`
+  const heading = `${run.task.name} with ${run.model.name}; ${onWhat}: ${report.prompts.length}; samples of each sampler: ${report.samples}`
   return [heading, figures(report), shownPrompt(run, medianPrompt(report))].join('\n\n')
 }
 

@@ -132,7 +132,7 @@ async function trainAndEvaluate(run: ReadyRun, terminal: Terminal, { json }: Com
   const again = `go on with: ${PROGRAM} train --resume ${run.folder}`
   try {
     await interruptible(
-      () => stderr.write('\nfinishing the step and writing a checkpoint (Ctrl-C again: end at once)\n'),
+      () => stderr.write('\nfinishing what is under way (Ctrl-C again: end at once)\n'),
       async (signal) => {
         const started = performance.now()
         const stoppedAt = await showTraining(run, terminal, signal)
@@ -196,13 +196,13 @@ const stopped = (signal: AbortSignal, again: string) =>
 
 function endScreen(run: ReadyRun, report: Report, trainSeconds: number): string {
   const { folder, heldOut, task, state, record } = run
-  const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (there are too few to hold any out)'
+  const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (too few to hold any out)'
   const steps = record.training.steps - (state?.step ?? 0)
   const quoted = Object.keys(task.columns).map((column) => `--${column} "…"`)
   return [
     resultScreen(run, report, onWhat),
     '',
-    `${steps} steps in ${duration(trainSeconds)}, evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
+    `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
     `  ${PROGRAM} sample ${folder} ${quoted.join(' ')}`,
     `  ${PROGRAM} evaluate ${folder} --samples 512`,
     `  ${PROGRAM} train ${task.name} --data your-examples.csv`,

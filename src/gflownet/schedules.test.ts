@@ -2,7 +2,7 @@ import { expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { type ScheduleConfig, schedule, scheduleSchema, warmUp } from './schedules.ts'
 
-const at = (config: ScheduleConfig, steps: number[]) => steps.map(schedule(config))
+const at = (config: ScheduleConfig, steps: number[]) => steps.map(schedule(config, 100))
 
 test('a number is a constant schedule', () => {
   expect(at(0.9, [0, 1, 1000])).toEqual([0.9, 0.9, 0.9])
@@ -18,8 +18,13 @@ test('a cosine schedule leaves and arrives gently', () => {
   for (const [i, value] of values.entries()) expect(value).toBeCloseTo(expected[i], 14)
 })
 
+test('a way without a number of steps takes the whole run', () => {
+  const values = [0, 5, 10, 20].map(schedule({ from: 1, to: 0 }, 10))
+  expect(values).toEqual([1, 0.5, 0, 0])
+})
+
 test('a learning rate rises to its peak in the steps of its warm-up, then decays', () => {
-  const rate = warmUp(4, schedule({ from: 0.8, to: 0, steps: 8 }))
+  const rate = warmUp(4, schedule({ from: 0.8, to: 0, steps: 8 }, 500))
   const expected = [0.2, 0.4, 0.6, 0.8, 0.8, 0.7, 0.6]
   for (const [step, value] of expected.entries()) expect(rate(step)).toBeCloseTo(value, 14)
   expect(rate(12)).toBe(0)
@@ -27,7 +32,7 @@ test('a learning rate rises to its peak in the steps of its warm-up, then decays
 })
 
 test('a warm-up of no steps is none', () => {
-  expect(warmUp(0, schedule(0.5))(0)).toBe(0.5)
+  expect(warmUp(0, schedule(0.5, 10))(0)).toBe(0.5)
 })
 
 test('the schema knows constants and ways, and fills in the shape', () => {

@@ -4,8 +4,11 @@ import { z } from 'zod'
 /** The value at a step; steps count from 0, and the first update is step 0. */
 export type Schedule = (step: number) => number
 
-/** A constant, or a way from one value to another in so many steps, and constant after that. Linear unless said otherwise. */
-export type ScheduleConfig = number | { from: number; to: number; steps: number; shape?: ScheduleShape }
+/**
+ * A constant, or a way from one value to another in so many steps, and constant after that. Without a number of steps the
+ * way takes the whole run. Linear unless said otherwise.
+ */
+export type ScheduleConfig = number | { from: number; to: number; steps?: number; shape?: ScheduleShape }
 export type ScheduleShape = 'linear' | 'cosine'
 
 /** The config of a schedule all of whose values satisfy `value`: `scheduleSchema(z.number().positive())`. */
@@ -15,7 +18,7 @@ export const scheduleSchema = (value: z.ZodType<number, number> = z.number()) =>
     z.strictObject({
       from: value,
       to: value,
-      steps: z.number().int().positive(),
+      steps: z.number().int().positive().optional(),
       shape: z.enum(['linear', 'cosine']).default('linear'),
     }),
   ])
@@ -26,10 +29,10 @@ const shapes = {
   cosine: (fraction) => (1 - Math.cos(Math.PI * fraction)) / 2,
 } satisfies Record<ScheduleShape, (fraction: number) => number>
 
-/** The schedule that a config names. */
-export function schedule(config: ScheduleConfig): Schedule {
+/** The schedule that a config names, in a run of `runSteps` steps. */
+export function schedule(config: ScheduleConfig, runSteps: number): Schedule {
   if (typeof config === 'number') return () => config
-  const { from, to, steps, shape = 'linear' } = config
+  const { from, to, steps = runSteps, shape = 'linear' } = config
   return (step) => from + (to - from) * shapes[shape](Math.min(1, step / steps))
 }
 

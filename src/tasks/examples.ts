@@ -1,5 +1,6 @@
 /** @file A task's examples from the user's files, and which of them are kept apart for evaluation. */
 import { UserError } from '../errors.ts'
+import { nearestName } from '../nearest-name.ts'
 import type { Random } from '../random.ts'
 import { type ColumnMap, readTable } from '../trainers/data-files.ts'
 import type { Example, Task } from './task.ts'
@@ -9,8 +10,16 @@ const HELD_OUT_FRACTION = 0.1
 const MOST_HELD_OUT = 40
 
 /** @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column */
-export const readExamples = (path: string, { columns }: Task, map: ColumnMap = {}): Promise<Example[]> =>
-  readTable(path, Object.keys(columns), { columns: map })
+export async function readExamples(path: string, task: Task, map: ColumnMap = {}): Promise<Example[]> {
+  const columns = Object.keys(task.columns)
+  for (const name of Object.keys(map)) {
+    if (columns.includes(name)) continue
+    const nearest = nearestName(name, columns)
+    const fix = nearest ? `did you mean "${nearest}"?` : `it has ${columns.join(', ')}`
+    throw new UserError({ what: `${task.name} has no column "${name}"`, fix })
+  }
+  return readTable(path, columns, { columns: map })
+}
 
 /**
  * Examples to train on and examples to evaluate on; none is in both. A single one cannot be divided: nothing is held out.

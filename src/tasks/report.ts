@@ -52,7 +52,7 @@ export async function evaluateRun(
 ): Promise<Report> {
   const { model, record } = run
   const started = performance.now()
-  const rewardTemperature = schedule(record.training.rewardTemperature)(record.training.steps)
+  const rewardTemperature = schedule(record.training.rewardTemperature, record.training.steps)(record.training.steps)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
   const evaluations = await evaluateSamplers({
     model,

@@ -36,6 +36,8 @@ export type OpenRun = { folder: string; record: RunRecord; task: Task; model: La
 /** A run that is ready to train: from its beginning, or from a state. */
 export type ReadyRun = OpenRun & {
   training: readonly Example[]
+  /** Those of the training examples. */
+  prompts: readonly Prompt[]
   /** None of the training examples is among them; empty where there is one example only. */
   heldOut: readonly Example[]
   state?: TrainingState
@@ -106,12 +108,12 @@ export async function openRun(folder: string, changes: Reopening = {}): Promise<
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
-export const train = ({ folder, record, task, model, training, state }: ReadyRun, signal?: AbortSignal) =>
+export const train = ({ folder, record, model, prompts, state }: ReadyRun, signal?: AbortSignal) =>
   recorded(
     fineTune({
       ...record.training,
       model,
-      prompts: training.map((example) => task.prompt(example, model)),
+      prompts: prompts.map(({ name, tokens, reward }) => ({ name, prompt: tokens, reward })),
       resume: state,
       signal,
     }),
@@ -154,9 +156,10 @@ async function prepare(
   const { training, heldOut } = await examplesOf(record)
   const model = await loadModel(record)
   try {
-    const run = { folder, record, task: taskNamed(record.task), model, training, heldOut }
-    promptsOf(run, [...training, ...heldOut])
-    return await finish(run)
+    const run = { folder, record, task: taskNamed(record.task), model }
+    const prompts = promptsOf(run, training)
+    if (heldOut.length > 0) promptsOf(run, heldOut)
+    return await finish({ ...run, training, prompts, heldOut })
   } catch (error) {
     await model.dispose()
     throw error

@@ -18,10 +18,10 @@ export const trainingSchema = z.strictObject({
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
   sources: z
     .strictObject({
-      tempered: fraction.default(0.5).describe('fraction sampled at another temperature than 1'),
-      replay: fraction.default(0.25).describe('fraction drawn from the replay buffer'),
+      tempered: fraction.default(0.25).describe('fraction sampled at another temperature than 1'),
+      replay: fraction.default(0.125).describe('fraction drawn from the replay buffer'),
       temperatures: z
-        .strictObject({ from: z.number().positive().default(0.7), to: z.number().positive().default(1.8) })
+        .strictObject({ from: z.number().positive().default(0.8), to: z.number().positive().default(1.4) })
         .prefault({})
         .describe('the tempered samples spread over this range'),
     })
@@ -45,12 +45,12 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({}),
   rewardTemperature: scheduleSchema(z.number().positive())
-    .default({ from: 1.5, to: 1, steps: 150, shape: 'linear' })
+    .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })
     .describe('T of R^(1/T); what it ends with is what is sampled'),
   lora: z
     .strictObject({
-      rank: count.default(16),
-      alpha: z.number().positive().default(16),
+      rank: count.default(32),
+      alpha: z.number().positive().default(32),
       targets: z
         .array(z.string().min(1))
         .min(1)
@@ -61,7 +61,7 @@ export const trainingSchema = z.strictObject({
     .prefault({}),
   optimizer: z
     .strictObject({
-      learningRate: scheduleSchema(z.number().positive()).default(2e-3),
+      learningRate: scheduleSchema(z.number().positive()).default({ from: 1.5e-3, to: 1e-4, shape: 'cosine' }),
       warmUpSteps: z.number().int().nonnegative().default(10),
       betas: z.tuple([fraction, fraction]).default([0.9, 0.99]),
       epsilon: z.number().positive().default(1e-8),

@@ -23,7 +23,7 @@ const named = (arrays: number[][]): NamedTensors =>
 const TOLERANCE = 1.2e-6
 
 const plain: AdamWConfig = {
-  learningRate: schedule(0.1),
+  learningRate: schedule(0.1, 8),
   betas: [0.9, 0.999],
   epsilon: 1e-8,
   weightDecay: 0,
@@ -32,7 +32,7 @@ const plain: AdamWConfig = {
 
 test('eight updates with warm-up, decay and clipping equal those of PyTorch', () => {
   const optimizer = adamW({
-    learningRate: warmUp(golden.warmup_steps, schedule(golden.lr)),
+    learningRate: warmUp(golden.warmup_steps, schedule(golden.lr, 8)),
     betas: golden.betas,
     epsilon: golden.eps,
     weightDecay: golden.weight_decay,
@@ -98,7 +98,7 @@ test.each([Number.NaN, Infinity])('a gradient of %s changes nothing and is told 
 })
 
 test('going on from a copied state gives the same parameters, bit for bit', () => {
-  const optimizer = adamW({ ...plain, learningRate: schedule({ from: 0.1, to: 0.01, steps: 6 }), weightDecay: 0.01 })
+  const optimizer = adamW({ ...plain, learningRate: schedule({ from: 0.1, to: 0.01 }, 6), weightDecay: 0.01 })
   const gradients = (step: number) => named([[Math.sin(step), Math.cos(3 * step), 0.1]])
   const run = (from: number, to: number, start: { parameters: NamedTensors; state: AdamWState }) => {
     for (let step = from; step < to; step++) start = optimizer.update(start.parameters, gradients(step), start.state)

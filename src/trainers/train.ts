@@ -59,8 +59,8 @@ export async function* fineTune({
     support,
     prompts: resolvePrompts(prompts, { model, reward, maxTokens }),
     random: seededRandom(config.seed),
-    rewardTemperature: schedule(config.rewardTemperature),
-    learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate)),
+    rewardTemperature: schedule(config.rewardTemperature, config.steps),
+    learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
   }
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })
   let state = resume ?? initialState(run, optimizer)
