@@ -2,7 +2,7 @@
 import type { LoraAdapter } from '../src/adapters/lora.ts'
 import type { ModelDescription } from '../src/models/architecture.ts'
 import { type Lanes, openLanes } from '../src/models/lane.ts'
-import { architectures, parameterCount } from '../src/models/language-model.ts'
+import { architectures, laneShape } from '../src/models/language-model.ts'
 import { seededRandom } from '../src/random.ts'
 import { float32, type HostTensor, sizeOf } from '../src/runtime/host-tensor.ts'
 
@@ -58,13 +58,9 @@ function llama({ layers, width, heads, keyValueHeads, inner, vocabulary, context
 export const describeSize = (name: SizeName): ModelDescription =>
   architectures[sizes[name].model_type].describe(sizes[name], name)
 
-/** Parameters below which a model gets a lane per core, as in language-model.ts. */
-const SMALL_MODEL = 20_000_000
-
 /** Opens lanes with random weights, made one tensor at a time. */
 export function openRandomLanes(model: ModelDescription, threads: number): Promise<Lanes> {
-  const shape = parameterCount(model) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
-  return openLanes(shape, randomWeights(model))
+  return openLanes(laneShape(model, threads), randomWeights(model))
 }
 
 function* randomWeights({ weights, tables }: ModelDescription): Iterable<[string, HostTensor]> {

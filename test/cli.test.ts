@@ -66,7 +66,7 @@ async function complaint(...words: string[]): Promise<string> {
 const stories = ['The sun was hot.', 'Tom had a dog.', 'Lily saw a cat.', 'It was a big day.', 'They had a ball.']
 const rows = stories.map((beginning) => ({ beginning, ending: 'They were happy.' }))
 const data = file('stories.jsonl', rows.map((row) => JSON.stringify(row)).join('\n'))
-const small = { promptsPerStep: 2, samplesPerPrompt: 6, latent: { maxTokens: 6 } }
+const small = { promptsPerStep: 2, samplesPerPrompt: 6, latent: { maxTokens: 6 }, lora: { rank: 16 } }
 const config = file('small.json', JSON.stringify(small))
 const quick = ['train', '--data', data, '--config', config, '--steps', '2', '--threads', '1']
 
@@ -140,7 +140,7 @@ describe('a run', () => {
 
   test('is evaluated again, and on other prompts', async () => {
     const own = JSON.parse((await flowtune(['evaluate', folder, '--samples', '4', '--json'])).out)
-    expect(own).toMatchObject({ samples: 4, rewardTemperature: 1.5 - (0.5 * 2) / 150 })
+    expect(own).toMatchObject({ samples: 4, rewardTemperature: 1 })
     expect(Object.keys(own.summary)).toEqual(['base', 'tuned'])
     const other = await flowtune(['evaluate', folder, '--data', data, '--prompts', '2', '--samples', '4'])
     expect(other.code).toBe(0)
@@ -323,7 +323,7 @@ describe('bad input is told in a line, before any work:', () => {
   })
 
   test('a data file that does not exist, and columns that no task has', async () => {
-    expect(await complaint('train', '--data', path('absent.csv'))).toMatch(/^absent\.csv: no such file/)
+    expect(await complaint('train', '--data', path('absent.csv'))).toBe('absent.csv: there is no such file')
     expect(await train('--columns', 'beginings=a')).toBe(
       'infilling has no column "beginings"; did you mean "beginning"?',
     )
@@ -336,6 +336,9 @@ describe('bad input is told in a line, before any work:', () => {
   test('a run that is none', async () => {
     expect(await complaint('sample', path('missing'), '--beginning', 'a', '--ending', 'b')).toBe(
       'missing: no run here: there is no config.json; there is no such folder',
+    )
+    expect(await complaint('sample', embeddedModel, '--beginning', 'a', '--ending', 'b')).toMatch(
+      /config\.json: this is not the record of a run; name a run folder; a model folder is named with --model$/,
     )
   })
 
@@ -420,11 +423,6 @@ describe('as a process', () => {
       /flowtune: stopped after step (\d+) of 500; go on with: npx flowtune train --resume (.*)\n$/,
     )!
     expect(readdirSync(join(folder, 'checkpoints'))).toContain(step.padStart(6, '0'))
-    const resumed = await flowtune(['train', '--resume', folder, '--steps', String(Number(step) + 1)])
-    expect([resumed.code, resumed.err.split('\n')[0]]).toEqual([
-      0,
-      `going on from the checkpoint of step ${step} of ${Number(step) + 1}`,
-    ])
   })
 
   async function textOf(stream: NodeJS.ReadableStream): Promise<string> {

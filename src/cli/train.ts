@@ -3,7 +3,7 @@ import { UserError } from '../errors.ts'
 import { embeddedModel, embeddedStories } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
 import { evaluateRun, type Report, writeReport } from '../tasks/report.ts'
-import { latestAdapter, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
+import { latestAdapter, type NewRun, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { interruptible } from './interrupt.ts'
 import {
@@ -48,18 +48,8 @@ export function defineStart(program: Command, terminal: Terminal): void {
     ),
     ['start', 'start --steps 100 --seed 1'],
   ).action(async (options: RunOptions) => {
-    const { out, threads } = options
-    const training = trainingOptions(options)
-    const run = await startRun({
-      task: 'infilling',
-      model: embeddedModel,
-      ...embeddedStories,
-      training,
-      threads,
-      folder: out,
-      command: 'start',
-    })
-    await trainAndEvaluate(run, terminal, options)
+    const what = { task: 'infilling', model: embeddedModel, ...embeddedStories }
+    await trainAndEvaluate(await startRun(newRun(what, options, program)), terminal, options)
   })
 }
 
@@ -88,19 +78,23 @@ export function defineTrain(program: Command, terminal: Terminal): void {
       'train --resume runs/infilling-1',
     ],
   ).action(async (task: string, options: TrainOptions) => {
-    const run =
-      options.resume === undefined ? await begin(task, options) : await resume(options.resume, options, terminal)
+    const { data, testData, columns, model = embeddedModel, resume: stopped, fromStep } = options
+    if (stopped !== undefined) return trainAndEvaluate(await resume(stopped, options, terminal), terminal, options)
+    refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
+    if (data === undefined)
+      throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
+    const run = await startRun(newRun({ task, model, data, testData, columns }, options, program))
     await trainAndEvaluate(run, terminal, options)
   })
 }
 
-async function begin(task: string, options: TrainOptions): Promise<ReadyRun> {
-  const { data, testData, columns, model = embeddedModel, threads, out, fromStep } = options
-  refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
-  if (data === undefined) throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
-  const training = trainingOptions(options)
-  return startRun({ task, model, data, testData, columns, training, threads, folder: out, command: `train ${task}` })
-}
+const newRun = (what: NewRun, options: RunOptions, program: Command): NewRun => ({
+  ...what,
+  training: trainingOptions(options),
+  threads: options.threads,
+  folder: options.out,
+  command: program.args.join(' '),
+})
 
 async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
   const { data, testData, columns, model, threads, steps, fromStep, out, config, set, seed } = options
@@ -113,11 +107,12 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
       '--out': out,
       '--config': config,
       '--set': set,
+      '--steps': steps,
       '--seed': seed,
     },
     'a run goes on with what its config.json says',
   )
-  const run = await resumeRun(folder, { model, threads, steps }, fromStep)
+  const run = await resumeRun(folder, { model, threads }, fromStep)
   stderr.write(
     run.state
       ? `going on from the checkpoint of step ${run.state.step} of ${run.record.training.steps}\n`

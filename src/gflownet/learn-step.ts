@@ -261,7 +261,7 @@ function objectiveFeeds({ latents, logRewards, logPartition }: LearnBatch, suppo
     terminable: bool(shape, cells(isState)),
     terminal: bool(
       shape,
-      cells((n, i) => i === latents[n].length),
+      cells((n, i) => i === latents[n].length && isState(n, i)),
     ),
     logPartition: float32([], [logPartition]),
   }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { add, gather, geluTanh, layerNorm, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
-import { parseModelConfig } from './model-config.ts'
+import { checkHeads, parseModelConfig } from './model-config.ts'
 
 const config = z.looseObject({
   vocab_size: z.number().int().positive(),
@@ -25,6 +25,8 @@ function describe(json: unknown, where: string): ModelDescription {
   const c = parseModelConfig(config, json, where)
   const width = c.n_embd
   const inner = c.n_inner ?? 4 * width
+  const headWidth = width / c.n_head
+  checkHeads({ width, heads: c.n_head, keyValueHeads: c.n_head, headWidth }, where)
   const layers = Array.from({ length: c.n_layer }, (_, i) => `transformer.h.${i}`)
 
   const linears = layers.flatMap((layer) =>
@@ -43,7 +45,7 @@ function describe(json: unknown, where: string): ModelDescription {
       width,
       heads: c.n_head,
       keyValueHeads: c.n_head,
-      headWidth: width / c.n_head,
+      headWidth,
       vocabulary: c.vocab_size,
       contextLength: c.n_positions,
     },

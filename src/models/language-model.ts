@@ -51,13 +51,16 @@ export async function loadWeights(
   const weights = openWeights(folder)
   try {
     const names = checkedNames(weights, description)
-    const shape = parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
-    const lanes = await openLanes(shape, tensorsOf(weights, names, description))
+    const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names, description))
     return { description, lanes, dispose: () => lanes.dispose() }
   } finally {
     weights.close()
   }
 }
+
+/** How many lanes a model gets, and how many threads each. */
+export const laneShape = (description: ModelDescription, threads: number) =>
+  parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
 
 /** Number of frozen parameters; a tied head counts once. */
 export const parameterCount = ({ weights }: ModelDescription) =>
@@ -77,10 +80,10 @@ export function describeModel(folder: string): ModelDescription {
       fix: 'give a model folder with config.json, tokenizer.json and model.safetensors',
     })
   }
-  const architecture = architectures[String(json?.model_type)]
-  if (architecture) return architecture.describe(json, path)
+  const type = String(json?.model_type)
+  if (Object.hasOwn(architectures, type)) return architectures[type].describe(json, path)
   throw new UserError({
-    what: `unknown architecture "${json?.model_type}"`,
+    what: `unknown architecture "${type}"`,
     where: path,
     fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
   })

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { add, gather, mul, rmsNorm, rotary, silu } from '../tensor/ops/index.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
-import { parseModelConfig } from './model-config.ts'
+import { checkHeads, parseModelConfig } from './model-config.ts'
 import { rotaryConfig, rotaryFrequencies, rotaryTables } from './rotary.ts'
 
 const config = z.looseObject({
@@ -30,6 +30,7 @@ function describe(json: unknown, where: string): ModelDescription {
   const keyValueHeads = c.num_key_value_heads ?? heads
   const headWidth = c.head_dim ?? c.hidden_size / heads
   const [width, inner] = [c.hidden_size, c.intermediate_size]
+  checkHeads({ width, heads, keyValueHeads, headWidth }, where)
   const layers = Array.from({ length: c.num_hidden_layers }, (_, i) => `model.layers.${i}`)
 
   const linears = layers.flatMap((layer) =>

@@ -20,3 +20,15 @@ export function parseModelConfig<Schema extends z.ZodType>(
     fix: 'use a checkpoint whose config.json has these keys in the supported form',
   })
 }
+
+/** The heads of an attention layer. @throws UserError where they do not divide what they share */
+export function checkHeads(
+  { width, heads, keyValueHeads, headWidth }: Record<'width' | 'heads' | 'keyValueHeads' | 'headWidth', number>,
+  where: string,
+): void {
+  const fix = 'use the config.json that belongs to the weights'
+  if (!Number.isInteger(headWidth))
+    throw new UserError({ what: `a width of ${width} does not divide into ${heads} heads`, where, fix })
+  if (heads % keyValueHeads !== 0)
+    throw new UserError({ what: `${heads} heads cannot share ${keyValueHeads} heads of keys and values`, where, fix })
+}

@@ -9,11 +9,18 @@ const llama3 = {
   high_freq_factor: z.number().positive(),
   original_max_position_embeddings: z.number().int().positive(),
 }
-const scaling = z.discriminatedUnion('rope_type', [
-  z.looseObject({ rope_type: z.literal('default') }),
-  z.looseObject({ rope_type: z.literal('linear'), factor: z.number().positive() }),
-  z.looseObject(llama3),
-])
+const scaling = z.discriminatedUnion(
+  'rope_type',
+  [
+    z.looseObject({ rope_type: z.literal('default') }),
+    z.looseObject({ rope_type: z.literal('linear'), factor: z.number().positive() }),
+    z.looseObject(llama3),
+  ],
+  {
+    error: ({ input }) =>
+      `rotary scaling "${(input as { rope_type?: unknown }).rope_type}" is not supported; default, linear and llama3 are`,
+  },
+)
 
 /** Older files say `rope_scaling` with `type`, newer ones `rope_parameters` with `rope_type`. */
 const asWritten = z.preprocess((value) => {

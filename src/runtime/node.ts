@@ -12,7 +12,8 @@ export type RuntimeOptions = {
 
 /**
  * Starts a worker thread that runs programs. Runs are carried out one after another in the order in which they were
- * asked for. `dispose` ends the worker and with it every session and resident tensor; it waits for a run under way.
+ * asked for. `dispose` ends the worker and with it every session and resident tensor; it waits for
+ * the runs that were asked for before.
  */
 export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): Runtime {
   const worker = startWorker()

@@ -48,6 +48,8 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
         enableMemPattern: false,
+        // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
+        extra: { session: { intra_op: { allow_spinning: '0' } } },
         logSeverityLevel: 4, // errors are thrown; printing them as well would tell them twice
       })
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))

@@ -4,7 +4,6 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import type { Estimate } from '../evaluation/estimate.ts'
 import { type EvaluationSummary, evaluateSamplers, type SamplerResult, summarise } from '../evaluation/evaluate.ts'
 import { writeJson } from '../files.ts'
-import { schedule } from '../gflownet/schedules.ts'
 import { seededRandom } from '../random.ts'
 import { supportOf } from '../trainers/prompts.ts'
 import type { Example } from './task.ts'
@@ -52,7 +51,8 @@ export async function evaluateRun(
 ): Promise<Report> {
   const { model, record } = run
   const started = performance.now()
-  const rewardTemperature = schedule(record.training.rewardTemperature, record.training.steps)(record.training.steps)
+  const target = record.training.rewardTemperature
+  const rewardTemperature = typeof target === 'number' ? target : target.to // where training leads, however long it was
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
   const evaluations = await evaluateSamplers({
     model,

@@ -60,8 +60,8 @@ export type NewRun = {
   command?: string
 }
 
-/** What may be otherwise when a run is opened again: where its model is by now, the threads, and how far it goes. */
-export type Reopening = { model?: string; threads?: number; steps?: number }
+/** What may be otherwise when a run is opened again: where its model is by now, and the threads. */
+export type Reopening = { model?: string; threads?: number }
 
 /** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
 export async function startRun(options: NewRun): Promise<ReadyRun> {
@@ -169,7 +169,7 @@ async function prepare(
 const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
 
 /** A run's record with what is otherwise now. @throws UserError where the model is another one */
-function reopened(folder: string, { model, threads, steps }: Reopening): RunRecord {
+function reopened(folder: string, { model, threads }: Reopening): RunRecord {
   const record = readRecord(folder)
   const modelFolder = model === undefined ? record.model.folder : resolve(model)
   describeModel(modelFolder) // says what is missing, where the hash would only differ
@@ -183,6 +183,5 @@ function reopened(folder: string, { model, threads, steps }: Reopening): RunReco
     ...record,
     model: { ...record.model, folder: modelFolder },
     threads: threads ?? record.threads,
-    training: { ...record.training, steps: steps ?? record.training.steps },
   }
 }

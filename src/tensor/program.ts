@@ -15,6 +15,8 @@ export function buildProgram(
   build: (inputs: Record<string, Tensor>) => Record<string, Tensor>,
 ): Program {
   const outputs = build(Object.fromEntries(Object.entries(types).map(([key, type]) => [key, input(key, type)])))
+  const shared = Object.keys(outputs).find((key) => key in types)
+  if (shared) throw new Error(`${name}: "${shared}" is the name of an input and of an output`)
   const { bytes, used } = toOnnx(types, outputs)
   const inputs = Object.fromEntries(Object.entries(types).filter(([key]) => used.has(key)))
   return { name, bytes, inputs, outputs: Object.keys(outputs) }

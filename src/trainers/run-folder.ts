@@ -14,6 +14,7 @@ import {
   readFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { writePeftFolder } from '../adapters/peft.ts'
 import { listCheckpoints } from '../checkpoint/checkpoint.ts'
 import { loadCheckpoint } from '../checkpoint/load.ts'
@@ -69,7 +70,13 @@ export function readRecord(folder: string): RunRecord {
       where: folder,
       fix: existsSync(folder) ? `it holds ${contentsOf(folder)}` : 'there is no such folder',
     })
-  return readJson(path, runRecordSchema)
+  const record = runRecordSchema.safeParse(readJson(path, z.unknown()))
+  if (record.success) return record.data
+  throw new UserError({
+    what: 'this is not the record of a run',
+    where: path,
+    fix: 'name a run folder; a model folder is named with --model',
+  })
 }
 
 /**

@@ -3,11 +3,11 @@
  * by its hashes a model or a data file that has changed since is told apart.
  */
 import { createHash } from 'node:crypto'
-import { createReadStream, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { fileProblem } from '../files.ts'
 import { trainingSchema } from './config.ts'
+import { readBytes } from './text-file.ts'
 
 const hashedFile = z.strictObject({ file: z.string(), sha256: z.string() })
 
@@ -31,13 +31,8 @@ const packageFile = new URL('../../package.json', import.meta.url)
 /** The version of this package. */
 export const version: string = JSON.parse(readFileSync(packageFile, 'utf8')).version
 
-/** A file by its whole path and what is in it. @throws UserError where it cannot be read */
+/** A data file by its whole path and what is in it. @throws UserError where it cannot be read */
 export async function hashedFileOf(path: string): Promise<HashedFile> {
-  const hash = createHash('sha256')
-  try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk)
-  } catch (error) {
-    throw fileProblem(error, path)
-  }
-  return { file: resolve(path), sha256: hash.digest('hex') }
+  const sha256 = createHash('sha256').update(await readBytes(path))
+  return { file: resolve(path), sha256: sha256.digest('hex') }
 }

@@ -9,14 +9,18 @@ const MAX_TEXT_BYTES = 500_000_000 // a JavaScript string holds little more; als
 
 /** The text of a file, without its byte order mark. @throws UserError where it cannot be read, unpacked or decoded */
 export async function readText(path: string): Promise<string> {
-  const stored = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw unreadable(path, error)
-  })
+  const stored = await readBytes(path)
   const bytes = path.endsWith('.gz') ? await unpack(stored, path) : stored
   if (bytes.length > MAX_TEXT_BYTES) throw tooLarge(path)
   if (!isUtf8(bytes)) throw notUtf8(path, bytes)
   return new TextDecoder().decode(bytes) // drops the mark
 }
+
+/** A file as it is stored. @throws UserError where it cannot be read */
+export const readBytes = (path: string): Promise<Buffer> =>
+  readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw unreadable(path, error)
+  })
 
 function unreadable(path: string, error: NodeJS.ErrnoException): Error {
   switch (error.code) {

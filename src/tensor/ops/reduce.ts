@@ -3,15 +3,24 @@ import { int64 } from '../../runtime/host-tensor.ts'
 import { defineOp, type OpFunction } from '../define-op.ts'
 import { axisOf, type Shape } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { exp, mul, sub } from './elementwise.ts'
+import { exp, mul } from './elementwise.ts'
 import { sumTo } from './source.ts'
 
 const withoutAxis = (shape: Shape, axis: number): Shape => shape.map((dim, i) => (i === axisOf(shape, axis) ? 1 : dim))
 
 export const logSumExpOp = defineOp('logSumExp', {
-  outputs: ([x]) => [{ shape: withoutAxis(x.shape, -1), dtype: x.dtype }],
-  emit: (onnx, [x]) => [onnx.node('ReduceLogSumExp', [x, onnx.constant(int64([1], [-1]))], { keepdims: 1 })],
-  gradient: ({ inputs: [x], output, upstream }) => [mul(upstream, exp(sub(x, output)))],
+  // outputs: log Σ eˣ, and the log-softmax, kept for the gradient. ONNX Runtime's ReduceLogSumExp is several times slower
+  // over a large vocabulary, and less exact (6e-5 nats at 49,152 tokens).
+  outputs: ([x]) => [
+    { shape: withoutAxis(x.shape, -1), dtype: x.dtype },
+    { shape: x.shape, dtype: x.dtype },
+  ],
+  emit: (onnx, [x]) => {
+    const logSoftmax = onnx.node('LogSoftmax', [x], { axis: -1 })
+    const largest = (value: string) => onnx.node('ReduceMax', [value, onnx.constant(int64([1], [-1]))], { keepdims: 1 })
+    return [onnx.node('Sub', [largest(x), largest(logSoftmax)]), logSoftmax]
+  },
+  gradient: ({ outputs: [, logSoftmax], upstream }) => [mul(upstream, exp(logSoftmax))],
 })
 
 type Running = { exclusive: boolean; reverse: boolean }
