@@ -43,13 +43,12 @@ export async function enumerateRewards(
   reward: Reward,
 ): Promise<number[]> {
   const { description, tokenizer, lanes } = model
-  return inParts(latents, (part) =>
-    lanes.use(async (lane) => {
-      const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-      const { logReward } = await reward.score(context, part)
-      return logReward.map((row) => row[row.length - 1])
-    }),
-  )
+  const values = await lanes.each(inParts(latents), async (lane, part) => {
+    const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
+    const { logReward } = await reward.score(context, part)
+    return logReward.map((row) => row[row.length - 1])
+  })
+  return values.flat()
 }
 
 /** log q of every latent under an adapter, or under the base model without one. Sums to 1 over the support. */
@@ -57,13 +56,11 @@ export async function enumeratePolicy(
   { model, support, prompt, latents }: EnumeratedProblem,
   adapter?: LoraAdapter,
 ): Promise<number[]> {
-  return inParts(latents, (part) =>
-    model.lanes.use(async (lane) => {
-      const policy = { model: model.description, adapter, support }
-      const scores = await scoreUnderPolicy(lane, policy, { prompt, latents: part })
-      return scores.map(({ logQ }) => logQ)
-    }),
-  )
+  const values = await model.lanes.each(inParts(latents), async (lane, part) => {
+    const policy = { model: model.description, adapter, support }
+    return (await scoreUnderPolicy(lane, policy, { prompt, latents: part })).map(({ logQ }) => logQ)
+  })
+  return values.flat()
 }
 
 /** How far a sampler is from the posterior R^(1/T) / Z, exactly; entropies and divergences in nats. */
@@ -79,7 +76,5 @@ export function compareExactly(logReward: readonly number[], logQ: readonly numb
   }
 }
 
-async function inParts<Item, Result>(items: readonly Item[], of: (part: readonly Item[]) => Promise<Result[]>) {
-  const starts = Array.from({ length: Math.ceil(items.length / AT_ONCE) }, (_, i) => i * AT_ONCE)
-  return (await Promise.all(starts.map((start) => of(items.slice(start, start + AT_ONCE))))).flat()
-}
+const inParts = <Item>(items: readonly Item[]): (readonly Item[])[] =>
+  Array.from({ length: Math.ceil(items.length / AT_ONCE) }, (_, i) => items.slice(i * AT_ONCE, (i + 1) * AT_ONCE))

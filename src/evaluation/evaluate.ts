@@ -59,15 +59,11 @@ export type EvaluateOptions = {
 /** Evaluates samplers on prompts; results are in the order of the prompts. */
 export async function evaluateSamplers(options: EvaluateOptions): Promise<PromptEvaluation[]> {
   let done = 0
-  return Promise.all(
-    options.prompts.map((prompt, i) =>
-      options.model.lanes.use(async (lane) => {
-        const result = await evaluatePrompt(lane, options, prompt, i)
-        options.onPrompt?.(++done, options.prompts.length)
-        return result
-      }),
-    ),
-  )
+  return options.model.lanes.each(options.prompts, async (lane, prompt, i) => {
+    const result = await evaluatePrompt(lane, options, prompt, i)
+    options.onPrompt?.(++done, options.prompts.length)
+    return result
+  })
 }
 
 async function evaluatePrompt(

@@ -21,6 +21,11 @@ export type Lanes = {
   readonly count: number
   /** Runs a job on a free lane, in the order of asking. */
   use<Result>(job: (lane: Lane) => Promise<Result>): Promise<Result>
+  /** A job for each item, on as many lanes as are free. Results are in the order of the items; where one fails, all have ended. */
+  each<Item, Result>(
+    items: readonly Item[],
+    job: (lane: Lane, item: Item, index: number) => Promise<Result>,
+  ): Promise<Result[]>
   dispose(): Promise<void>
 }
 
@@ -45,15 +50,21 @@ export async function openLanes(
     if (next) next(lane)
     else free.push(lane)
   }
+  const use: Lanes['use'] = async (job) => {
+    const lane = free.shift() ?? (await new Promise<Lane>((resolve) => waiting.push(resolve)))
+    try {
+      return await job(lane)
+    } finally {
+      release(lane)
+    }
+  }
   return {
     count,
-    async use(job) {
-      const lane = free.shift() ?? (await new Promise<Lane>((resolve) => waiting.push(resolve)))
-      try {
-        return await job(lane)
-      } finally {
-        release(lane)
-      }
+    use,
+    async each(items, job) {
+      const jobs = items.map((item, index) => use((lane) => job(lane, item, index)))
+      await Promise.allSettled(jobs)
+      return Promise.all(jobs)
     },
     dispose: async () => void (await Promise.all(runtimes.map((runtime) => runtime.dispose()))),
   }

@@ -5,14 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../errors.ts'
 import { float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { openSafetensors, writeSafetensors } from '../weights/safetensors.ts'
-import {
-  architectures,
-  contentHash,
-  describeModel,
-  loadLanguageModel,
-  loadWeights,
-  parameterCount,
-} from './language-model.ts'
+import { contentHash } from './content-hash.ts'
+import { architectures, describeModel, loadLanguageModel, loadWeights, parameterCount } from './language-model.ts'
 import { textLogits } from './score.ts'
 
 const checkpoints = new URL('../../test/golden/checkpoints/', import.meta.url).pathname

@@ -1,6 +1,5 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
-import { createHash } from 'node:crypto'
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { UserError } from '../errors.ts'
 import type { HostTensor } from '../runtime/host-tensor.ts'
@@ -87,29 +86,6 @@ export function describeModel(folder: string): ModelDescription {
     where: path,
     fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
   })
-}
-
-/** SHA-256 of the files that decide what a model computes, for a run's record. */
-export function contentHash(
-  folder: string,
-  files: readonly string[] = ['config.json', 'model.safetensors', 'tokenizer.json'],
-): string {
-  const hash = createHash('sha256')
-  const buffer = Buffer.alloc(1 << 20)
-  for (const file of files) {
-    let descriptor: number
-    try {
-      descriptor = openSync(join(folder, file), 'r')
-    } catch {
-      continue // sharded weights have another name; config and tokenizer still tell models apart
-    }
-    for (let read = 1; read > 0; ) {
-      read = readSync(descriptor, buffer)
-      hash.update(buffer.subarray(0, read))
-    }
-    closeSync(descriptor)
-  }
-  return hash.digest('hex')
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */

@@ -13,7 +13,7 @@ const fraction = z.number().min(0).max(1)
 
 export const trainingSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0).describe('every random draw of the run follows from it'),
-  steps: count.default(300).describe('updates of the adapter'),
+  steps: count.default(400).describe('updates of the adapter'),
   promptsPerStep: count.default(4).describe('prompts whose gradients make one update'),
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
   sources: z

@@ -72,9 +72,8 @@ export async function* fineTune({
 
   while (state.step < config.steps && !signal?.aborted) {
     const before = performance.now()
-    const chosen = choosePrompts(run, state.step)
-    const results = await settle(
-      chosen.map((prompt, place) => model.lanes.use((lane) => workOnPrompt(lane, run, state, prompt, place))),
+    const results = await model.lanes.each(choosePrompts(run, state.step), (lane, prompt, place) =>
+      workOnPrompt(lane, run, state, prompt, place),
     )
     const update = optimizer.update(
       state.adapter.weights,
@@ -159,12 +158,6 @@ function shuffled(count: number, random: Random, pass: number): number[] {
     ;[order[i], order[j]] = [order[j], order[i]]
   }
   return order
-}
-
-/** What all jobs gave, when all have ended: where one fails, none is still at work behind its error. */
-async function settle<Result>(jobs: readonly Promise<Result>[]): Promise<Result[]> {
-  await Promise.allSettled(jobs)
-  return Promise.all(jobs)
 }
 
 /** Sample, reward, replay, learn: one prompt's part of a step. */
