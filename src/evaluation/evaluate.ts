@@ -23,8 +23,10 @@ export type Samplers = Record<string, LoraAdapter | undefined>
 /** One sampler on one prompt. */
 export type SamplerResult = {
   meanLogReward: number
-  /** Mean log q of its own samples: under the sampler itself. */
+  /** Mean log-likelihood of its samples under the sampler itself, nats. */
   meanLogQ: number
+  /** And under the base model, within the same limits. */
+  meanLogBase: number
   /** KL(q ‖ posterior), nats. */
   kl: Estimate
   /** Of its own samples, as a fraction of them. */
@@ -40,7 +42,7 @@ export type PromptEvaluation = { name: string; logZ: Estimate; samplers: Record<
 /** Means over prompts, with the standard error that the spread over prompts gives. */
 export type EvaluationSummary = Record<
   string,
-  Record<'logReward' | 'logQ' | 'kl' | 'effectiveFraction' | 'paretoK' | 'distinctFraction', Estimate>
+  Record<'logReward' | 'logQ' | 'logBase' | 'kl' | 'effectiveFraction' | 'paretoK' | 'distinctFraction', Estimate>
 >
 
 export type EvaluateOptions = {
@@ -90,15 +92,14 @@ async function evaluatePrompt(
   const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
   const { logReward: atPrefixes } = await reward.score(context, latents)
   const logReward = atPrefixes.map((row) => row[row.length - 1] / rewardTemperature)
-  const logQ: number[][] = []
-  for (const sampler of names) {
-    const scores = await scoreUnderPolicy(
-      lane,
-      { model: description, adapter: samplers[sampler], support },
-      { prompt, latents },
+  const logQUnder = async (adapter?: LoraAdapter) =>
+    (await scoreUnderPolicy(lane, { model: description, adapter, support }, { prompt, latents })).map(
+      ({ logQ }) => logQ,
     )
-    logQ.push(scores.map((score) => score.logQ))
-  }
+  const logQ: number[][] = []
+  for (const sampler of names) logQ.push(await logQUnder(samplers[sampler]))
+  const base = names.findIndex((sampler) => samplers[sampler] === undefined)
+  const logBase = base >= 0 ? logQ[base] : await logQUnder(undefined)
 
   const counts = names.map(() => samples)
   const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers: logQ, counts }))
@@ -111,6 +112,7 @@ async function evaluatePrompt(
       {
         meanLogReward: mean(ownReward),
         meanLogQ: mean(ownQ),
+        meanLogBase: mean(own(logBase)),
         kl: klToPosterior(weights, logZ),
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
@@ -135,6 +137,7 @@ export function summarise(evaluations: readonly PromptEvaluation[]): EvaluationS
         {
           logReward: over((result) => result.meanLogReward),
           logQ: over((result) => result.meanLogQ),
+          logBase: over((result) => result.meanLogBase),
           kl: over((result) => result.kl.value),
           effectiveFraction: over((result) => result.effectiveFraction),
           paretoK: over((result) => result.paretoK),

@@ -12,9 +12,9 @@ export function countSources(
   { tempered, replay }: TrainingConfig['sources'],
   replayable: number,
 ): SourceCounts {
-  const replayed = replayable > 0 ? Math.round(samples * replay) : 0
   const attempered = Math.round(samples * tempered)
-  return { policy: samples - replayed - attempered, tempered: attempered, replay: replayed }
+  const replayed = replayable > 0 ? Math.min(Math.round(samples * replay), samples - attempered) : 0
+  return { policy: samples - attempered - replayed, tempered: attempered, replay: replayed }
 }
 
 /** A temperature for each sampled latent: 1 for the policy's own, evenly spread over the range for the tempered ones. */

@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { exactProblem, modelFolder, rewards } from '../../test/exact-posterior.ts'
+import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import { seededRandom } from '../random.ts'
+import { compareExactly, enumeratePolicy, enumerateRewards } from './enumerate.ts'
+import { evaluateSamplers, summarise } from './evaluate.ts'
+
+const TEMPERATURE = 4
+
+let model: LanguageModel
+beforeAll(async () => {
+  model = await loadLanguageModel(modelFolder, { threads: 2 })
+})
+afterAll(() => model.dispose())
+
+test('log Z and KL from samples agree with the enumerated truth within their errors', async () => {
+  const { problem } = exactProblem(model, 12, 2)
+  const truth = compareExactly(
+    await enumerateRewards(problem, rewards.tempered),
+    await enumeratePolicy(problem),
+    TEMPERATURE,
+  )
+  const [result] = await evaluateSamplers({
+    model,
+    samplers: { base: undefined },
+    support: problem.support,
+    prompts: [{ name: 'prompt', tokens: problem.prompt, reward: rewards.tempered }],
+    samples: 4000,
+    random: seededRandom(3),
+    rewardTemperature: TEMPERATURE,
+  })
+  const { kl, meanLogQ, meanLogBase } = result.samplers.base
+  expect(Math.abs(result.logZ.value - truth.logZ)).toBeLessThan(4 * result.logZ.standardError)
+  expect(Math.abs(kl.value - truth.klToPosterior)).toBeLessThan(4 * kl.standardError)
+  expect(kl.standardError).toBeLessThan(0.2)
+  expect(meanLogBase).toBe(meanLogQ) // the base model is its own base
+})
+
+test('the summary is the mean over prompts with the standard error of their spread', async () => {
+  const { problem } = exactProblem(model, 4, 2)
+  const prompts = [' was', ' and', ' to'].map((word) => ({
+    name: word,
+    tokens: [...problem.prompt, ...model.tokenizer.encodeContinuation(word)],
+    reward: rewards.tempered,
+  }))
+  const settings = { model, samplers: { base: undefined }, support: problem.support, prompts, samples: 64 }
+  const results = await evaluateSamplers({ ...settings, random: seededRandom(1) })
+  expect(results.map(({ name }) => name)).toEqual([' was', ' and', ' to'])
+  const values = results.map(({ samplers }) => samplers.base.kl.value)
+  const mean = values.reduce((a, b) => a + b) / 3
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 2
+  const { kl } = summarise(results).base
+  expect(kl.value).toBeCloseTo(mean, 10)
+  expect(kl.standardError).toBeCloseTo(Math.sqrt(variance / 3), 10)
+  expect(await evaluateSamplers({ ...settings, random: seededRandom(1) })).toEqual(results)
+})
