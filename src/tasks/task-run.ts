@@ -78,7 +78,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     columns: Object.fromEntries(
       Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
     ),
-    model: { folder: resolve(options.model), sha256: contentHash(options.model) },
+    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
@@ -173,8 +173,7 @@ const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.fol
 function reopened(folder: string, { model, threads }: Reopening): RunRecord {
   const record = readRecord(folder)
   const modelFolder = model === undefined ? record.model.folder : resolve(model)
-  describeModel(modelFolder) // says what is missing, where the hash would only differ
-  if (contentHash(modelFolder) !== record.model.sha256)
+  if (hashOfModel(modelFolder) !== record.model.sha256)
     throw new UserError({
       what: 'this is not the model of the run, or it has changed since',
       where: modelFolder,
@@ -185,4 +184,10 @@ function reopened(folder: string, { model, threads }: Reopening): RunRecord {
     model: { ...record.model, folder: modelFolder },
     threads: threads ?? record.threads,
   }
+}
+
+/** @throws UserError saying what is missing, where the hash alone would only fail or differ */
+function hashOfModel(folder: string): string {
+  describeModel(folder)
+  return contentHash(folder)
 }
