@@ -1,7 +1,9 @@
 /**
  * @file `npm run verify`: every objective, for the tempered and the posterior reward, trained on a problem whose posterior
  * is known exactly. Total variation must fall below 0.02, and a sampler trained on another density must not.
+ * Trainings share the lanes of one model and run side by side. `--seed N` (default 1).
  */
+import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { compareExactly, enumerateRewards } from '../src/evaluation/enumerate.ts'
 import { objectiveNames } from '../src/gflownet/objectives.ts'
@@ -9,54 +11,51 @@ import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, rewards, temperatures, trainExactly } from './exact-posterior.ts'
 
 const LIMIT = 0.02
-const MIN_ENTROPY = 3
-const SEED = 1
+const MIN_ENTROPY = 3 // nats; a peaked target would prove little
+const STEPS = 1000
+const SAMPLES = 64
+const { values } = parseArgs({ options: { seed: { type: 'string', default: '1' } } })
+const seed = Number(values.seed)
 
 const model = await loadLanguageModel(modelFolder)
-const problem = exactProblem(model)
-const table = new Table({
-  head: ['reward', 'objective', 'latents', 'entropy', 'TV before', 'TV after', 'KL after', 'seconds', ''],
-})
-let failures = 0
-let trainedOnTempered: number[] = []
-for (const [name, reward] of Object.entries(rewards))
-  for (const objective of objectiveNames) {
-    const started = performance.now()
-    const temperature = temperatures[name]
-    const { before, after, logQ } = await trainExactly(problem, {
-      reward,
-      temperature,
-      objective,
-      steps: 1000,
-      samples: 64,
-      seed: SEED,
-    })
-    if (name === 'tempered') trainedOnTempered = logQ
-    const passed = after.totalVariation < LIMIT && after.entropy >= MIN_ENTROPY
-    if (!passed) failures++
-    const seconds = ((performance.now() - started) / 1000).toFixed(0)
-    const latents = problem.problem.latents.length
-    const row = [
-      name,
-      objective,
-      latents,
-      ...[after.entropy, before.totalVariation, after.totalVariation, after.klToPosterior].map((x) => x.toFixed(4)),
-    ]
-    table.push([...row, seconds, passed ? 'ok' : 'FAILED'])
-    console.log(row.join('  '), `${seconds} s`, passed ? 'ok' : 'FAILED')
-  }
+const exact = exactProblem(model)
+const started = performance.now()
+const trained = await Promise.all(
+  Object.entries(rewards).flatMap(([name, reward]) =>
+    objectiveNames.map(async (objective) => {
+      const temperature = temperatures[name]
+      const setting = { reward, temperature, objective, steps: STEPS, samples: SAMPLES, seed }
+      const result = await trainExactly(exact, setting)
+      const { totalVariation, entropy } = result.after
+      const passed = totalVariation < LIMIT && entropy >= MIN_ENTROPY
+      console.error(`${name}, ${objective}: total variation ${totalVariation.toFixed(4)}`)
+      return { name, objective, passed, ...result }
+    }),
+  ),
+)
 
-// The sampler that was trained on the tempered density is held against the posterior: that must fail, or the test proves nothing.
-const logReward = await enumerateRewards(problem.problem, rewards.posterior)
-const wrong = compareExactly(logReward, trainedOnTempered, temperatures.posterior)
-const told = wrong.totalVariation > LIMIT
-if (!told) failures++
+const table = new Table({
+  head: ['reward', 'objective', 'entropy, nats', 'TV before', 'TV after', 'KL after, nats', ''],
+  style: { head: [], border: [] },
+})
+for (const { name, objective, before, after, passed } of trained) {
+  const figures = [after.entropy, before.totalVariation, after.totalVariation, after.klToPosterior]
+  table.push([name, objective, ...figures.map((x) => x.toFixed(4)), passed ? 'ok' : 'FAILED'])
+}
 console.log(table.toString())
+
+// The samplers of the tempered density are held against the posterior: that must fail, or the test proves nothing.
+const logReward = await enumerateRewards(exact.problem, rewards.posterior)
+const wrong = trained
+  .filter(({ name }) => name === 'tempered')
+  .map(({ logQ }) => compareExactly(logReward, logQ, temperatures.posterior).totalVariation)
+const told = Math.min(...wrong) > LIMIT
+const passed = told && trained.every((result) => result.passed)
 console.log(
-  `The sampler trained on the tempered density, held against the posterior: total variation ${wrong.totalVariation.toFixed(4)}, ${told ? 'told apart' : 'NOT told apart'}`,
+  `Samplers trained on the tempered density, held against the posterior: total variation ${Math.min(...wrong).toFixed(4)} or more, ${told ? 'told apart' : 'NOT told apart'}`,
 )
 console.log(
-  `Seed ${SEED}, 1000 steps of 64 samples, limit ${LIMIT}: ${failures === 0 ? 'all passed' : `${failures} failed`}`,
+  `${exact.problem.latents.length} latents, seed ${seed}, ${STEPS} steps of ${SAMPLES} samples, limit ${LIMIT}: ${passed ? 'all passed' : 'FAILED'} (${((performance.now() - started) / 60_000).toFixed(1)} minutes)`,
 )
 await model.dispose()
-process.exitCode = failures === 0 ? 0 : 1
+process.exitCode = passed ? 0 : 1
