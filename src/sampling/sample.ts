@@ -81,8 +81,7 @@ export async function sampleLatents(
     let keep = take(first.outputs.drawn.data)
     if (rows.length === 0 || support.maxTokens === 1) return latents
     const step = await lane.session(`decode ${JSON.stringify(lora)}`, () => decodeProgram(model, lora))
-    let past: Record<string, HostTensor | ResidentTensor> = emptyCaches(model, caches('past'), rows.length)
-    keep = rows.map((_, i) => i)
+    let past: Record<string, HostTensor | ResidentTensor> = emptyCaches(model, caches('past'), latents.length)
     for (let prefix = 1; prefix < support.maxTokens && rows.length > 0; prefix++) {
       const { outputs, kept } = await step.run(
         {
