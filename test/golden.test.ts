@@ -7,8 +7,15 @@ import { readPeftFolder } from '../src/adapters/peft.ts'
 import { learnStep } from '../src/gflownet/learn-step.ts'
 import type { ModelDescription } from '../src/models/architecture.ts'
 import type { Lanes } from '../src/models/lane.ts'
-import { architectures, describeModel, loadWeights } from '../src/models/language-model.ts'
+import {
+  architectures,
+  describeModel,
+  type LanguageModel,
+  loadLanguageModel,
+  loadWeights,
+} from '../src/models/language-model.ts'
 import { scoreTree, textLogits } from '../src/models/score.ts'
+import { scoreText } from '../src/models/score-text.ts'
 import { openSafetensors } from '../src/weights/safetensors.ts'
 
 const golden = new URL('./golden/', import.meta.url).pathname
@@ -80,6 +87,36 @@ describe.each(checkpoints)('%s agrees with transformers and PEFT', (name) => {
         gradients.read(`base_model.model.${key}`).data as Float32Array,
       )
     gradients.close()
+  })
+})
+
+describe('the embedded model agrees with transformers on real text', () => {
+  const texts = JSON.parse(readFileSync(`${golden}stories260K.json`, 'utf8'))
+  let model: LanguageModel
+  beforeAll(async () => {
+    model = await loadLanguageModel(new URL('../models/stories260K', import.meta.url).pathname, { threads: 1 })
+  })
+  afterAll(() => model.dispose())
+
+  test('in its tokens, in the likelihood of each, and in the last logits', async () => {
+    for (const { text, tokens, log_p_of_each_next_token, logits_last } of texts.slice(0, -1)) {
+      const { description, tokenizer, lanes } = model
+      const encoded = tokenizer.encode(text === '<s>' ? '' : text, { addSpecialTokens: true })
+      expect(encoded).toEqual(tokens)
+      close(await lanes.use((lane) => scoreText(lane, { model: description }, tokens)), log_p_of_each_next_token)
+      const logits = await lanes.use((lane) => textLogits(lane, { model: description }, tokens))
+      close(logits.subarray(-logits_last.length), logits_last)
+    }
+  })
+
+  test('in the most probable token at every place of a greedy story', async () => {
+    const { greedy_from, tokens } = texts.at(-1)
+    const { vocabulary } = model.description.dimensions
+    const logits = await model.lanes.use((lane) => textLogits(lane, { model: model.description }, tokens))
+    for (let i = greedy_from.length; i < tokens.length; i++) {
+      const row = logits.subarray((i - 1) * vocabulary, i * vocabulary)
+      expect(row.indexOf(Math.max(...row))).toBe(tokens[i])
+    }
   })
 })
 
