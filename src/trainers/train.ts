@@ -40,7 +40,8 @@ export type FineTuneOptions = TrainingOptions & {
 /**
  * Fine-tunes an adapter so that it samples latents in proportion to their reward.
  * @returns events; the last one, `finished`, holds the trained adapter
- * @throws UserError for mistakes in config or prompts before any work, and for a reward that is no number (exit code 1)
+ * @throws UserError for mistakes in config or prompts before any work, and (exit code 1) for a reward or a gradient that is no
+ * number
  */
 export async function* fineTune({
   model,
@@ -81,6 +82,15 @@ export async function* fineTune({
       state.optimizer,
     )
     const { step } = state
+    if (!Number.isFinite(update.gradientNorm))
+      throw new UserError(
+        {
+          what: `the gradient is ${update.gradientNorm}`,
+          where: `step ${step + 1}`,
+          fix: 'lower optimizer.learningRate or set optimizer.maxGradientNorm, and start again',
+        },
+        1,
+      )
     yield { kind: 'samples', step, samples: results.flatMap(recordsOf).slice(0, 8) }
     state = {
       ...state,
