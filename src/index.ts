@@ -17,7 +17,7 @@ export {
   type SamplerResult,
   summarise,
 } from './evaluation/evaluate.ts'
-export { scoreUnderPolicy } from './gflownet/learn-step.ts'
+export { scoreUnderPolicy } from './gflownet/policy.ts'
 export { type LanguageModel, type LoadOptions, loadLanguageModel } from './models/language-model.ts'
 export { loadAdapter } from './models/load-adapter.ts'
 export { scoreText } from './models/score-text.ts'

@@ -3,7 +3,7 @@
  * sampler's own distribution are known without sampling noise.
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
-import { scoreUnderPolicy } from '../gflownet/learn-step.ts'
+import { scoreUnderPolicy } from '../gflownet/policy.ts'
 import { logSumExp } from '../log-space.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Reward } from '../rewards/reward.ts'

@@ -4,7 +4,7 @@
  * flattered by what it never finds; Pareto k̂ says whether each sampler's own weights can be trusted (below 0.7).
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
-import { scoreUnderPolicy } from '../gflownet/learn-step.ts'
+import { scoreUnderPolicy } from '../gflownet/policy.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'

@@ -9,8 +9,9 @@ import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import type { HostTensor, NamedTensors } from '../runtime/host-tensor.ts'
 import type { Support } from '../sampling/support.ts'
-import { type LearnBatch, learnStep, type PolicyScore, scoreUnderPolicy } from './learn-step.ts'
+import { type LearnBatch, learnStep } from './learn-step.ts'
 import { type ObjectiveConfig, objectiveNames } from './objectives.ts'
+import { type PolicyScore, scoreUnderPolicy } from './policy.ts'
 
 const golden = new URL('../../test/golden/', import.meta.url).pathname
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
-import { scoreUnderPolicy } from '../gflownet/learn-step.ts'
+import { scoreUnderPolicy } from '../gflownet/policy.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { seededRandom } from '../random.ts'
 import { sampleLatents } from './sample.ts'

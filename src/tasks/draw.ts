@@ -1,6 +1,6 @@
 /** @file Samples of one prompt with what the sampler and the reward say of them. */
 import type { LoraAdapter } from '../adapters/lora.ts'
-import { scoreUnderPolicy } from '../gflownet/learn-step.ts'
+import { scoreUnderPolicy } from '../gflownet/policy.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Draws } from '../random.ts'
 import { sampleLatents } from '../sampling/sample.ts'
