@@ -8,6 +8,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { loadTokenizer } from '../src/tokenizer/tokenizer.ts'
 
+const TRAINING = 200
+const HELD_OUT = 20
 const [stories, folder] = process.argv.slice(2)
 const tokenizer = await loadTokenizer(new URL('../models/stories260K', import.meta.url).pathname)
 const length = (text: string) => tokenizer.encode(text).length
@@ -30,6 +32,7 @@ const triples = text.split('<|endoftext|>').flatMap((story) => {
 })
 const lines = triples.map((triple) => `${JSON.stringify(triple)}\n`)
 mkdirSync(folder, { recursive: true })
-writeFileSync(`${folder}/train.jsonl`, lines.slice(0, 200).join(''))
-writeFileSync(`${folder}/held-out.jsonl`, lines.slice(200, 220).join(''))
-writeFileSync(`${folder}/one.jsonl`, lines[0])
+writeFileSync(`${folder}/train.jsonl`, lines.slice(0, TRAINING).join(''))
+writeFileSync(`${folder}/held-out.jsonl`, lines.slice(TRAINING, TRAINING + HELD_OUT).join(''))
+writeFileSync(`${folder}/hard.jsonl`, lines[0]) // a single prompt on which the base model is 8 nats from the posterior
+writeFileSync(`${folder}/typical.jsonl`, lines[TRAINING + 5]) // and one on which it is 5.2
