@@ -23,8 +23,10 @@ function figures({ summary, prompts }: Report): string {
   const kl = (name: keyof typeof titles) => (prompts.length > 1 ? summary[name].kl : prompts[0].samplers[name].kl)
   const rows: [string, (name: keyof typeof titles) => string][] = [
     ['mean log R, nats', (name) => withError(summary[name].logReward)],
-    ['log-likelihood under itself', (name) => withError(summary[name].logQ)],
-    ['log-likelihood under the base model', (name) => withError(summary[name].logBase)],
+    [
+      'log-likelihood under itself / base model',
+      (name) => [summary[name].logQ, summary[name].logBase].map(({ value }) => decimals(value)).join(' / '),
+    ],
     ['KL(q ‖ posterior), nats', (name) => withError(kl(name))],
     ['effective sample size, of the samples', (name) => percentage(summary[name].effectiveFraction)],
     [`Pareto k̂ (to be trusted below ${TRUSTED_PARETO_K})`, (name) => decimals(summary[name].paretoK.value)],
