@@ -1,8 +1,6 @@
 /** @file Modified detailed balance (Deleu et al. 2022): neighbouring prefixes only. */
 import {
-  add,
   constant,
-  div,
   greaterOrEqual,
   less,
   matmul,
@@ -15,18 +13,15 @@ import {
   toFloat,
 } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { atLeastOne, logPartitionEstimates, type Objective } from './objective.ts'
-import { pairsWithMean } from './subtrajectory-balance.ts'
+import { logPartitionEstimates, meanOverPairs, type Objective } from './objective.ts'
 
 /** Σ (u_{i+1} − u_i)² over neighbouring terminal states, divided by their number. */
 export const detailedBalance: Objective = (logProbabilities) => {
   const present = toFloat(logProbabilities.terminable)
   const u = logPartitionEstimates(logProbabilities, logProbabilities.terminable)
   const both = mul(present, next(present))
-  const [sum, weight] = [sumAll(mul(both, square(sub(next(u), u)))), sumAll(both)]
-  if (logProbabilities.rootTerminable) return div(sum, atLeastOne(weight))
-  const root = pairsWithMean(u, present)
-  return div(add(sum, root.sum), atLeastOne(add(weight, root.weight)))
+  const pairs = { sum: sumAll(mul(both, square(sub(next(u), u)))), weight: sumAll(both) }
+  return meanOverPairs(pairs, u, logProbabilities)
 }
 
 /** Each prefix's successor: [samples, prefixes] moved one to the left, zero at the end. */

@@ -3,7 +3,7 @@
  * the paper, section 3: S_i = Σ_{k≤i} log q(z_k | X, z_<k), and u_i = log R(z_1..z_i ⊤) − log q(⊤ | X, z_1..z_i) − S_i,
  * which is each prefix's own estimate of log Z(X); training asks the estimates to agree.
  */
-import { constant, greaterOrEqual, sub, where } from '../tensor/ops/index.ts'
+import { add, constant, div, greaterOrEqual, mul, square, sub, sumAll, toFloat, where } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 export type PrefixLogProbabilities = {
@@ -32,3 +32,23 @@ export const logPartitionEstimates = ({ logReward, logStop, logPrefix }: PrefixL
 
 /** A count to divide by: 1 where there is nothing to count. */
 export const atLeastOne = (count: Tensor): Tensor => where(greaterOrEqual(count, constant(1)), count, 1)
+
+/**
+ * The mean of squared differences over the pairs of prefixes of all trajectories. The pairs of a trajectory meet those of
+ * others in the empty prefix, which all share. Where the empty latent is not allowed, the mean estimate of the prompt's
+ * samples takes its place, one pair for every prefix: without it nothing would compare first tokens.
+ * @param pairs weighted sum of the squares and sum of the weights, scalars
+ * @param u  [samples, prefixes], zero where not terminable
+ */
+export function meanOverPairs(
+  { sum, weight }: { sum: Tensor; weight: Tensor },
+  u: Tensor,
+  { terminable, rootTerminable }: Pick<PrefixLogProbabilities, 'terminable' | 'rootTerminable'>,
+): Tensor {
+  if (rootTerminable) return div(sum, atLeastOne(weight))
+  const present = toFloat(terminable)
+  const count = sumAll(present)
+  const mean = div(sumAll(u), atLeastOne(count))
+  const withMean = sumAll(mul(present, square(sub(u, mean))))
+  return div(add(sum, withMean), atLeastOne(add(weight, count)))
+}

@@ -1,6 +1,5 @@
 /** @file The paper's objective: modified subtrajectory balance. */
 import {
-  add,
   constant,
   div,
   exp,
@@ -17,25 +16,19 @@ import {
   where,
 } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { atLeastOne, logPartitionEstimates, type Objective } from './objective.ts'
+import { atLeastOne, logPartitionEstimates, meanOverPairs, type Objective } from './objective.ts'
 
 /**
  * Modified subtrajectory balance (Hu et al. 2024, eq. 3): Σ_{i<j} λ^(j−i−1) (u_i − u_j)², over the pairs of prefixes of
  * each trajectory. As in the authors' code the sum over all trajectories is divided by the sum of all pair weights.
- *
- * The pairs of a trajectory meet those of others in the empty prefix, which all share. Where the empty latent is not
- * allowed, the mean estimate of the prompt's samples takes its place: without it nothing would compare first tokens.
  * @param lambda  0 < λ ≤ 1; with 1 it costs O(length), otherwise O(length²)
  */
 export function subtrajectoryBalance(lambda = 1): Objective {
   return (logProbabilities) => {
     const present = toFloat(logProbabilities.terminable)
     const u = logPartitionEstimates(logProbabilities, logProbabilities.terminable)
-    const pairs = lambda === 1 ? allPairs(u, present) : weightedPairs(u, present, lambda)
-    const [sum, weight] = [sumAll(pairs.sum), sumAll(pairs.weight)]
-    if (logProbabilities.rootTerminable) return div(sum, atLeastOne(weight))
-    const root = pairsWithMean(u, present)
-    return div(add(sum, root.sum), atLeastOne(add(weight, root.weight)))
+    const { sum, weight } = lambda === 1 ? allPairs(u, present) : weightedPairs(u, present, lambda)
+    return meanOverPairs({ sum: sumAll(sum), weight: sumAll(weight) }, u, logProbabilities)
   }
 }
 
@@ -57,11 +50,4 @@ export function weightedPairs(u: Tensor, present: Tensor, lambda: number): { sum
   const weight = mul(mul(row(present), column(present)), decay) // [samples, prefixes, prefixes]
   const perSample = (x: Tensor) => reshape(sumAxis(sumAxis(x, 2), 1), [samples, 1])
   return { sum: perSample(mul(weight, square(sub(row(u), column(u))))), weight: perSample(weight) }
-}
-
-/** One pair (root, i) for every prefix, the mean of the prompt's estimates standing for the root's. → scalars */
-export function pairsWithMean(u: Tensor, present: Tensor): { sum: Tensor; weight: Tensor } {
-  const weight = sumAll(present)
-  const mean = div(sumAll(u), atLeastOne(weight))
-  return { sum: sumAll(mul(present, square(sub(u, mean)))), weight }
 }

@@ -26,6 +26,7 @@ describe('tokenBias', () => {
   })
 })
 
+/** Real tokenizers of ../shared/data and ../shared/models, which a fresh clone does not have. */
 const real = (fromRoot: string) => fileURLToPath(new URL(`../../../shared/${fromRoot}`, import.meta.url))
 const absent = !existsSync(real('data/tokenizers'))
 
