@@ -1,22 +1,22 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
-import { readFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
 import { UserError } from '../errors.ts'
 import type { HostTensor } from '../runtime/host-tensor.ts'
 import { grantedCores } from '../runtime/threads.ts'
-import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
-import { openWeights, type Weights } from '../weights/open-weights.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { Weights } from '../weights/open-weights.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
 import { gpt2 } from './gpt2.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
+import { modelFiles } from './model-files.ts'
 
 /** Every architecture that can be loaded, by its `model_type`. */
 export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
 
 export type LanguageModel = {
   readonly name: string
-  readonly folder: string
+  /** The folder or the file that it was loaded from. */
+  readonly path: string
   readonly description: ModelDescription
   readonly tokenizer: Tokenizer
   readonly lanes: Lanes
@@ -32,22 +32,23 @@ export type LoadOptions = {
 const SMALL_MODEL = 20_000_000
 
 /**
- * Loads a model folder in Hugging Face form (config.json, tokenizer.json, safetensors). Call `dispose` when done.
+ * Loads a model: a folder in Hugging Face form (config.json, tokenizer.json, safetensors). Call `dispose` when done.
  * @throws UserError for a missing, damaged or unsupported model, before any weight is read
  */
-export async function loadLanguageModel(folder: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const description = describeModel(folder)
-  const tokenizer = await loadTokenizer(folder)
-  return { name: basename(resolve(folder)), folder, tokenizer, ...(await loadWeights(folder, description, options)) }
+export async function loadLanguageModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  const files = modelFiles(path)
+  const description = describeModel(path)
+  const tokenizer = await files.tokenizer()
+  return { name: files.name, path, tokenizer, ...(await loadWeights(path, description, options)) }
 }
 
 /** The same without a tokenizer, for checkpoints that have none. */
 export async function loadWeights(
-  folder: string,
+  path: string,
   description: ModelDescription,
   { threads = grantedCores() }: LoadOptions = {},
 ) {
-  const weights = openWeights(folder)
+  const weights = modelFiles(path).openWeights()
   try {
     const names = checkedNames(weights, description)
     const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names, description))
@@ -66,24 +67,14 @@ export const parameterCount = ({ weights }: ModelDescription) =>
   Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
 
 /** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
-export function describeModel(folder: string): ModelDescription {
-  const path = join(folder, 'config.json')
-  let json: { model_type?: unknown }
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'))
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-    throw new UserError({
-      what: missing ? 'no model here: there is no config.json' : `cannot be read: ${(error as Error).message}`,
-      where: missing ? folder : path,
-      fix: 'give a model folder with config.json, tokenizer.json and model.safetensors',
-    })
-  }
+export function describeModel(path: string): ModelDescription {
+  const { config, configPath } = modelFiles(path)
+  const json = config() as { model_type?: unknown }
   const type = String(json?.model_type)
-  if (Object.hasOwn(architectures, type)) return architectures[type].describe(json, path)
+  if (Object.hasOwn(architectures, type)) return architectures[type].describe(json, configPath)
   throw new UserError({
     what: `unknown architecture "${type}"`,
-    where: path,
+    where: configPath,
     fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
   })
 }
@@ -98,7 +89,7 @@ function checkedNames(weights: Weights, description: ModelDescription): Map<stri
     if (`${found}` !== `${shape}`)
       throw new UserError({
         what: `tensor ${stored} has shape [${found}], but config.json asks for [${shape}]`,
-        where: weights.folder,
+        where: weights.path,
         fix: 'use the config.json that belongs to these weights',
       })
     names.set(name, stored)

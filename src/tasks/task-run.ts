@@ -5,9 +5,9 @@
 import { resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { contentHash } from '../models/content-hash.ts'
 import { describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
+import { modelFiles } from '../models/model-files.ts'
 import { seededRandom } from '../random.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
@@ -46,7 +46,7 @@ export type ReadyRun = OpenRun & {
 
 export type NewRun = {
   task: string
-  /** The model's folder. */
+  /** The model's folder or file. */
   model: string
   data: string
   /** Default: a part of the data is held out. */
@@ -187,7 +187,7 @@ function reopened(folder: string, { model, threads }: Reopening): RunRecord {
 }
 
 /** @throws UserError saying what is missing, where the hash alone would only fail or differ */
-function hashOfModel(folder: string): string {
-  describeModel(folder)
-  return contentHash(folder)
+function hashOfModel(path: string): string {
+  describeModel(path)
+  return modelFiles(path).contentHash()
 }

@@ -13,7 +13,8 @@ const INDEX_FILE = 'model.safetensors.index.json'
 
 /** The open weights of a model. Whoever opened them closes them. */
 export type Weights = {
-  folder: string
+  /** The folder or the file that holds them. */
+  path: string
   names: readonly string[]
   /** Bytes of all tensors as stored. */
   totalBytes: number
@@ -81,7 +82,7 @@ function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>):
   }
   const entryOf = (name: string) => fileOf(name).entries.get(name)!
   return {
-    folder,
+    path: folder,
     names,
     totalBytes: names.reduce((bytes, name) => bytes + entryOf(name).bytes, 0),
     has: (name) => files.has(name),
