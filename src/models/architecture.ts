@@ -5,6 +5,7 @@
  */
 import type { LinearLayer } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
+import type { Storage } from '../tensor/ops/stored.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** The sizes of a transformer that everything outside its own file needs. */
@@ -24,15 +25,18 @@ export type Dimensions = {
 export type ForwardContext = {
   tokens: Tensor // [tokens], whole numbers
   positions: Tensor // [tokens], whole numbers
+  /** A vector or a table. */
   weight: (name: string) => Tensor
+  /** Rows of a matrix: the embeddings [ids, width] of tokens or positions. */
+  embed: (name: string, ids: Tensor) => Tensor
   /** A linear layer by its module name, with its bias if it has one and its adapter if it is adapted. */
   linear: (module: string, x: Tensor) => Tensor
   /** Attention of queries [tokens, heads·headWidth] to keys and values [tokens, keyValueHeads·headWidth] in one layer. */
   attend: (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor
 }
 
-/** A causal language model described by its config.json. */
-export type ModelDescription = {
+/** A causal language model as its config.json describes it. */
+export type ConfigDescription = {
   modelType: string
   dimensions: Dimensions
   /** Names and shapes of the weights that a checkpoint must have. */
@@ -49,11 +53,14 @@ export type ModelDescription = {
   hiddenStates: (context: ForwardContext) => Tensor
 }
 
+/** A model that programs can be built for: its config, and in how many bits its matrices are held. */
+export type ModelDescription = ConfigDescription & { storage: Storage }
+
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {
   modelType: string
   /** What checkpoints may write before every weight's name, or leave out ("transformer."). */
   optionalPrefix?: string
   /** @throws UserError naming every key that is missing, malformed or asks for what is not supported */
-  describe: (config: unknown, where: string) => ModelDescription
+  describe: (config: unknown, where: string) => ConfigDescription
 }

@@ -1,8 +1,8 @@
 /** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs]. */
 import { z } from 'zod'
-import { add, gather, geluTanh, layerNorm, split } from '../tensor/ops/index.ts'
+import { add, geluTanh, layerNorm, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import type { Architecture, ModelDescription } from './architecture.ts'
+import type { Architecture, ConfigDescription } from './architecture.ts'
 import { checkHeads, parseModelConfig } from './model-config.ts'
 
 const config = z.looseObject({
@@ -21,7 +21,7 @@ const config = z.looseObject({
 
 export const gpt2: Architecture = { modelType: 'gpt2', optionalPrefix: 'transformer.', describe }
 
-function describe(json: unknown, where: string): ModelDescription {
+function describe(json: unknown, where: string): ConfigDescription {
   const c = parseModelConfig(config, json, where)
   const width = c.n_embd
   const inner = c.n_inner ?? 4 * width
@@ -60,11 +60,11 @@ function describe(json: unknown, where: string): ModelDescription {
     linears,
     defaultTargets: ['c_attn', 'c_proj', 'c_fc'],
     head: 'transformer.wte.weight',
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const norm = (x: Tensor, name: string) =>
         layerNorm(x, weight(`${name}.weight`), weight(`${name}.bias`), c.layer_norm_epsilon)
 
-      let x = add(gather(weight('transformer.wte.weight'), tokens), gather(weight('transformer.wpe.weight'), positions))
+      let x = add(embed('transformer.wte.weight', tokens), embed('transformer.wpe.weight', positions))
       for (const [i, layer] of layers.entries()) {
         const fused = linear(`${layer}.attn.c_attn`, norm(x, `${layer}.ln_1`))
         const [query, key, value] = split(fused, [width, width, width], 1)

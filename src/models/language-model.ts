@@ -1,7 +1,7 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
 import { UserError } from '../errors.ts'
-import type { HostTensor } from '../runtime/host-tensor.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import type { Storage } from '../tensor/ops/stored.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Weights } from '../weights/open-weights.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
@@ -9,6 +9,7 @@ import { gpt2 } from './gpt2.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
 import { modelFiles } from './model-files.ts'
+import { storedWeights } from './stored-weights.ts'
 
 /** Every architecture that can be loaded, by its `model_type`. */
 export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
@@ -51,7 +52,10 @@ export async function loadWeights(
   const weights = modelFiles(path).openWeights()
   try {
     const names = checkedNames(weights, description)
-    const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names, description))
+    const lanes = await openLanes(
+      laneShape(description, threads),
+      storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
+    )
     return { description, lanes, dispose: () => lanes.dispose() }
   } finally {
     weights.close()
@@ -67,11 +71,11 @@ export const parameterCount = ({ weights }: ModelDescription) =>
   Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
 
 /** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
-export function describeModel(path: string): ModelDescription {
+export function describeModel(path: string, storage: Storage = 'float32'): ModelDescription {
   const { config, configPath } = modelFiles(path)
   const json = config() as { model_type?: unknown }
   const type = String(json?.model_type)
-  if (Object.hasOwn(architectures, type)) return architectures[type].describe(json, configPath)
+  if (Object.hasOwn(architectures, type)) return { ...architectures[type].describe(json, configPath), storage }
   throw new UserError({
     what: `unknown architecture "${type}"`,
     where: configPath,
@@ -95,13 +99,4 @@ function checkedNames(weights: Weights, description: ModelDescription): Map<stri
     names.set(name, stored)
   }
   return names
-}
-
-function* tensorsOf(
-  weights: Weights,
-  names: Map<string, string>,
-  { tables }: ModelDescription,
-): Iterable<[string, HostTensor]> {
-  for (const [name, stored] of names) yield [name, weights.read(stored)]
-  for (const [name, table] of Object.entries(tables)) yield [name, { ...table, data: table.data.slice() }] // uploading moves it
 }

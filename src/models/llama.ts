@@ -1,7 +1,7 @@
 /** @file Llama: root-mean-square norms, rotary positions, grouped heads, a gated feed-forward layer, no biases. */
 import { z } from 'zod'
-import { add, gather, mul, rmsNorm, rotary, silu } from '../tensor/ops/index.ts'
-import type { Architecture, ModelDescription } from './architecture.ts'
+import { add, mul, rmsNorm, rotary, silu } from '../tensor/ops/index.ts'
+import type { Architecture, ConfigDescription } from './architecture.ts'
 import { checkHeads, parseModelConfig } from './model-config.ts'
 import { rotaryConfig, rotaryFrequencies, rotaryTables } from './rotary.ts'
 
@@ -24,7 +24,7 @@ const config = z.looseObject({
 
 export const llama: Architecture = { modelType: 'llama', describe }
 
-function describe(json: unknown, where: string): ModelDescription {
+function describe(json: unknown, where: string): ConfigDescription {
   const c = parseModelConfig(config, json, where)
   const heads = c.num_attention_heads
   const keyValueHeads = c.num_key_value_heads ?? heads
@@ -71,12 +71,12 @@ function describe(json: unknown, where: string): ModelDescription {
     linears,
     defaultTargets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
     head,
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const turn = (x: ReturnType<typeof add>, count: number) =>
         rotary(x, positions, weight('rotary.cos'), weight('rotary.sin'), count)
       const norm = (x: ReturnType<typeof add>, name: string) => rmsNorm(x, weight(`${name}.weight`), c.rms_norm_eps)
 
-      let x = gather(weight('model.embed_tokens.weight'), tokens)
+      let x = embed('model.embed_tokens.weight', tokens)
       for (const [i, layer] of layers.entries()) {
         const attentionInput = norm(x, `${layer}.input_layernorm`)
         const query = turn(linear(`${layer}.self_attn.q_proj`, attentionInput), heads)

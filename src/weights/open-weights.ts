@@ -23,6 +23,11 @@ export type Weights = {
   shapeOf(name: string): readonly number[]
   /** One tensor, floating-point numbers as float32. @throws UserError where there is no tensor of that name */
   read(name: string): HostTensor
+  /**
+   * The float32 values of a tensor in order, at most `elements` (whole rows) at a time; a part is overwritten when the
+   * next is asked for. @throws UserError where there is no tensor of that name
+   */
+  parts(name: string, elements: number): Iterable<Float32Array>
   close(): void
 }
 
@@ -88,6 +93,7 @@ function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>):
     has: (name) => files.has(name),
     shapeOf: (name) => entryOf(name).shape,
     read: (name) => fileOf(name).read(name),
+    parts: (name, elements) => fileOf(name).parts(name, elements),
     close: () => new Set(files.values()).forEach((file) => void file.close()),
   }
 }
