@@ -1,12 +1,11 @@
 /** @file Models of known shapes with random weights: how fast a step is does not depend on what the weights are. */
 import type { LoraAdapter } from '../src/adapters/lora.ts'
-import type { ModelDescription } from '../src/models/architecture.ts'
+import type { Holding, ModelDescription } from '../src/models/architecture.ts'
 import { type Lanes, openLanes } from '../src/models/lane.ts'
 import { architectures, laneShape } from '../src/models/language-model.ts'
 import { storedWeights } from '../src/models/stored-weights.ts'
 import { seededRandom } from '../src/random.ts'
 import { float32, type HostTensor, sizeOf } from '../src/runtime/host-tensor.ts'
-import type { Storage } from '../src/tensor/ops/stored.ts'
 
 /** What a benchmark runs on, by name: a config.json. */
 export const sizes = {
@@ -65,9 +64,12 @@ function llama({ layers, width, heads, keyValueHeads, inner, vocabulary, context
   }
 }
 
-export const describeSize = (name: SizeName, storage: Storage = 'float32'): ModelDescription => ({
+export const describeSize = (
+  name: SizeName,
+  holding: Holding = { storage: 'float32', recompute: 'nothing' },
+): ModelDescription => ({
   ...architectures[sizes[name].model_type].describe(sizes[name], name),
-  storage,
+  ...holding,
 })
 
 /** Opens lanes with random weights, made one tensor at a time. */

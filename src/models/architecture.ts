@@ -53,8 +53,18 @@ export type ConfigDescription = {
   hiddenStates: (context: ForwardContext) => Tensor
 }
 
-/** A model that programs can be built for: its config, and in how many bits its matrices are held. */
-export type ModelDescription = ConfigDescription & { storage: Storage }
+/**
+ * What of the forward pass is computed again in the backward pass, to hold less memory: nothing; what is cheap, between
+ * the outputs of linear layers; or whole layers, each from what enters it.
+ */
+export const recomputations = ['nothing', 'cheap', 'layers'] as const
+export type Recomputation = (typeof recomputations)[number]
+
+/** How a model is held in memory: in how many bits its matrices are, and what the learn step computes twice. */
+export type Holding = { storage: Storage; recompute: Recomputation }
+
+/** A model that programs can be built for. */
+export type ModelDescription = ConfigDescription & Holding
 
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {

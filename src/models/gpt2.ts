@@ -1,6 +1,6 @@
 /** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs]. */
 import { z } from 'zod'
-import { add, geluTanh, layerNorm, split } from '../tensor/ops/index.ts'
+import { add, checkpoint, geluTanh, layerNorm, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
 import { checkHeads, parseModelConfig } from './model-config.ts'
@@ -66,6 +66,7 @@ function describe(json: unknown, where: string): ConfigDescription {
 
       let x = add(embed('transformer.wte.weight', tokens), embed('transformer.wpe.weight', positions))
       for (const [i, layer] of layers.entries()) {
+        x = checkpoint(x, 'layer')
         const fused = linear(`${layer}.attn.c_attn`, norm(x, `${layer}.ln_1`))
         const [query, key, value] = split(fused, [width, width, width], 1)
         x = add(x, linear(`${layer}.attn.c_proj`, attend(i, query, key, value)))

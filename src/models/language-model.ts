@@ -1,10 +1,9 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
 import { UserError } from '../errors.ts'
 import { grantedCores } from '../runtime/threads.ts'
-import type { Storage } from '../tensor/ops/stored.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Weights } from '../weights/open-weights.ts'
-import type { Architecture, ModelDescription } from './architecture.ts'
+import type { Architecture, Holding, ModelDescription } from './architecture.ts'
 import { gpt2 } from './gpt2.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
@@ -70,12 +69,16 @@ export const laneShape = (description: ModelDescription, threads: number) =>
 export const parameterCount = ({ weights }: ModelDescription) =>
   Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
 
+/** What needs no decoding and no second computation: the fastest, where it fits. */
+const PLAIN: Holding = { storage: 'float32', recompute: 'nothing' }
+
 /** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
-export function describeModel(path: string, storage: Storage = 'float32'): ModelDescription {
+export function describeModel(path: string, { storage, recompute }: Holding = PLAIN): ModelDescription {
   const { config, configPath } = modelFiles(path)
   const json = config() as { model_type?: unknown }
   const type = String(json?.model_type)
-  if (Object.hasOwn(architectures, type)) return { ...architectures[type].describe(json, configPath), storage }
+  if (Object.hasOwn(architectures, type))
+    return { ...architectures[type].describe(json, configPath), storage, recompute }
   throw new UserError({
     what: `unknown architecture "${type}"`,
     where: configPath,

@@ -1,6 +1,6 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { isTarget, type LoraConfig, loraScale } from '../adapters/lora.ts'
-import { add, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
+import { add, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { frozenMatrix } from './frozen.ts'
@@ -36,9 +36,10 @@ export function linearLayers(
       const frozen = frozenMatrix(model, inputs, `${module}.weight`)
       let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst })
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
-      if (!lora || !isTarget(lora, module)) return y
+      if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, weight(`${module}.lora_A.weight`), { transposeB: true }) // [tokens, rank]
-      return add(y, matmul(narrow, weight(`${module}.lora_B.weight`), { transposeB: true, scale: loraScale(lora) }))
+      const wide = matmul(narrow, weight(`${module}.lora_B.weight`), { transposeB: true, scale: loraScale(lora) })
+      return checkpoint(add(y, wide), 'linear')
     },
   }
 }

@@ -1,6 +1,6 @@
 /** @file Llama: root-mean-square norms, rotary positions, grouped heads, a gated feed-forward layer, no biases. */
 import { z } from 'zod'
-import { add, mul, rmsNorm, rotary, silu } from '../tensor/ops/index.ts'
+import { add, checkpoint, mul, rmsNorm, rotary, silu } from '../tensor/ops/index.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
 import { checkHeads, parseModelConfig } from './model-config.ts'
 import { rotaryConfig, rotaryFrequencies, rotaryTables } from './rotary.ts'
@@ -78,6 +78,7 @@ function describe(json: unknown, where: string): ConfigDescription {
 
       let x = embed('model.embed_tokens.weight', tokens)
       for (const [i, layer] of layers.entries()) {
+        x = checkpoint(x, 'layer')
         const attentionInput = norm(x, `${layer}.input_layernorm`)
         const query = turn(linear(`${layer}.self_attn.q_proj`, attentionInput), heads)
         const key = turn(linear(`${layer}.self_attn.k_proj`, attentionInput), keyValueHeads)

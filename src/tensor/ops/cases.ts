@@ -25,6 +25,43 @@ const numbers = (shape: number[], seed = 1, offset = 0) =>
 const x = numbers([2, 3])
 const y = numbers([3], 2)
 const positive = numbers([2, 3], 3, 1.5)
+/** Two rows of 64 numbers in blocks; as float16 bits 0x3800 is a half, 0x3c00 is one, 0x4000 two, 0x4200 three. */
+const halves = { dtype: 'float16', shape: [2, 2], data: Uint16Array.of(0x3800, 0x3c00, 0x4000, 0x4200) } as const
+const wholes: HostTensor = {
+  dtype: 'int8',
+  shape: [2, 64],
+  data: Int8Array.from({ length: 128 }, (_, i) => ((i * 37) % 15) - 7),
+}
+const nibbles: HostTensor = {
+  dtype: 'uint8',
+  shape: [2, 32],
+  data: Uint8Array.from({ length: 64 }, (_, i) => (i * 89) % 256),
+}
+const zeroPoints: HostTensor = { dtype: 'uint8', shape: [2, 2], data: Uint8Array.of(0, 7, 8, 15) }
+const steps = [0.5, 1, 2, 3]
+const decoded = {
+  int8: Array.from(wholes.data as Int8Array, (value, i) => value * steps[Math.floor(i / 32)]),
+  int4: Array.from({ length: 128 }, (_, i) => {
+    const byte = Number(nibbles.data[Math.floor(i / 64) * 32 + (i % 32)])
+    const block = Math.floor(i / 32)
+    return ((i % 64 < 32 ? byte & 15 : byte >> 4) - Number(zeroPoints.data[block])) * steps[block]
+  }),
+}
+/** Vectors times a matrix given row by row. */
+const product = (x: HostTensor, matrix: number[], transposed: boolean) => {
+  const [rows, columns] = [2, matrix.length / 2]
+  const [outputs, inner] = transposed ? [rows, columns] : [columns, rows]
+  return Array.from({ length: x.shape[0] * outputs }, (_, i) => {
+    const [row, output] = [Math.floor(i / outputs), i % outputs]
+    const terms = Array.from({ length: inner }, (_, k) => {
+      return Number(x.data[row * inner + k]) * matrix[transposed ? output * columns + k : k * columns + output]
+    })
+    return terms.reduce((a, b) => a + b)
+  })
+}
+const storedInt8 = (parts: readonly Tensor[]) => ({ storage: 'int8', shape: [2, 64], parts }) as const
+const storedInt4 = (parts: readonly Tensor[]) => ({ storage: 'int4', shape: [2, 64], parts }) as const
+
 const last = <T>(list: readonly T[]) => list[list.length - 1]
 
 const unary = (op: string, apply: (x: Tensor) => Tensor, of: (x: number) => number, input = x): OpCase => ({
@@ -162,6 +199,41 @@ export const cases: OpCase[] = [
     build: ({ x, positions, cos, sin }) => ops.rotary(x, positions, cos, sin, 2),
     differentiable: ['x'],
   },
+  {
+    op: 'storedProduct',
+    inputs: { x: numbers([3, 64]), values: wholes, scale: halves },
+    build: ({ x, values, scale }) => ops.storedProduct(x, storedInt8([values, scale]), { transposed: true }),
+    expected: product(numbers([3, 64]), decoded.int8, true),
+    differentiable: ['x'],
+  },
+  {
+    op: 'storedProduct',
+    inputs: { x: numbers([3, 2]), values: nibbles, scale: halves, zero: zeroPoints },
+    build: ({ x, values, scale, zero }) =>
+      ops.storedProduct(x, storedInt4([values, scale, zero]), { transposed: false }),
+    expected: product(numbers([3, 2]), decoded.int4, false),
+    differentiable: ['x'],
+  },
+  {
+    op: 'storedRows',
+    inputs: { ids: int64([3], [1, 0, 1]), values: nibbles, scale: halves, zero: zeroPoints },
+    build: ({ ids, values, scale, zero }) => ops.storedRows(storedInt4([values, scale, zero]), ids),
+    expected: [1, 0, 1].flatMap((row) => decoded.int4.slice(64 * row, 64 * row + 64)),
+    differentiable: [],
+  },
+  {
+    op: 'storedRows',
+    inputs: { ids: int64([2], [1, 0]), values: { dtype: 'float16', shape: [2, 2], data: halves.data } },
+    build: ({ ids, values }) => ops.storedRows({ storage: 'float16', shape: [2, 2], parts: [values] }, ids),
+    expected: [2, 3, 0.5, 1],
+    differentiable: [],
+  },
+  unary(
+    'checkpoint',
+    (x) => ops.checkpoint(x, 'layer'),
+    (v) => v,
+  ),
+  { op: 'afterwards', inputs: { x, y }, build: ({ x, y }) => ops.afterwards(x, y), differentiable: ['x'] },
   {
     op: 'draw', // probabilities ½, 0, ¼, ¼
     inputs: {

@@ -7,6 +7,7 @@ import { defineOp, type OpFunction } from '../define-op.ts'
 import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
 import { shapeError } from '../shape.ts'
 import type { Tensor, TensorType } from '../tensor.ts'
+import { emitAfterwards } from './afterwards.ts'
 import { gather } from './gather.ts'
 import { matmul } from './matmul.ts'
 
@@ -56,7 +57,10 @@ export const storedProductOp: OpFunction<Product> = defineOp<Product>('storedPro
     return [{ shape: [x.shape[0], transposed ? rows : columns], dtype: 'float32' }]
   },
   emit: (onnx, [x, ...parts], { storage, shape, transposed }) => {
-    const matrix = decode(onnx, storage, parts, (part, type) => afterwards(onnx, part, type, x), shape)
+    // Left to itself the runtime would decode every layer before the first is computed, and keep for the backward pass
+    // what the forward pass decoded.
+    const late = (part: string, type: TensorType) => emitAfterwards(onnx, part, onnx.shape(type.shape), x)
+    const matrix = decode(onnx, storage, parts, late, shape)
     return [
       transposed
         ? onnx.node('FusedMatMul', [x, matrix], { transA: 0, transB: 1, alpha: { float: 1 } }, CONTRIB)
@@ -119,14 +123,4 @@ function unpack(onnx: OnnxBuilder, packed: string): string {
   const low = onnx.node('BitwiseAnd', [packed, byte(15)])
   const high = onnx.node('BitShift', [packed, byte(4)], { direction: 'RIGHT' })
   return onnx.node('Concat', [low, high], { axis: 1 })
-}
-
-/**
- * An array that the graph may read only once x is there. Left to itself the runtime would decode every layer before the
- * first is computed, and keep what the forward pass decoded for the backward pass. So the array is given its own shape
- * again, computed from a size of x: that costs nothing and makes each use wait, and differ from every other.
- */
-function afterwards(onnx: OnnxBuilder, part: string, { shape }: TensorType, x: string): string {
-  const nothing = onnx.node('Mul', [onnx.node('Shape', [x], { start: 0, end: 1 }), onnx.shape([0])])
-  return onnx.node('Reshape', [part, onnx.node('Add', [onnx.shape(shape), nothing])])
 }
