@@ -63,13 +63,12 @@ export function openRandomLanes(model: ModelDescription, threads: number): Promi
   return openLanes(laneShape(model, threads), randomWeights(model))
 }
 
-function* randomWeights({ weights, tables }: ModelDescription): Iterable<[string, HostTensor]> {
+function* randomWeights({ weights }: ModelDescription): Iterable<[string, HostTensor]> {
   for (const [name, shape] of Object.entries(weights)) {
     const matrix = shape.length > 1
     const [offset, scale] = matrix ? [0, shape[1] ** -0.5] : name.endsWith('bias') ? [0, 0.1] : [1, 0.1]
     yield [name, noise(name, shape, scale, offset)]
   }
-  yield* Object.entries(tables)
 }
 
 /** An adapter whose matrices are all in use (a fresh one has zeros in B). */

@@ -1,6 +1,6 @@
 /** Values that other software computed (PyTorch, transformers, PEFT) for tiny random checkpoints of every architecture. */
 
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { LoraAdapter } from '../src/adapters/lora.ts'
 import { readPeftFolder } from '../src/adapters/peft.ts'
@@ -21,8 +21,8 @@ import { openSafetensors } from '../src/weights/safetensors.ts'
 const golden = new URL('./golden/', import.meta.url).pathname
 const TOLERANCE = 1e-4 // relative; the golden values are float32 from another order of summation
 
-/** Checkpoints whose architecture this version has. */
-const checkpoints = ['llama', 'llama_rope_scaled', 'gpt2']
+/** Every checkpoint here is put through the same suite. */
+const checkpoints = readdirSync(`${golden}checkpoints`)
 
 test('every architecture has a golden checkpoint', () => {
   const types = checkpoints.map((name) => describeModel(`${golden}checkpoints/${name}`).modelType)

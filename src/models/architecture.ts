@@ -4,7 +4,6 @@
  * nothing of them.
  */
 import type { LinearLayer } from '../adapters/lora.ts'
-import type { NamedTensors } from '../runtime/host-tensor.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** The sizes of a transformer that everything outside its own file needs. */
@@ -37,14 +36,16 @@ export type ModelDescription = {
   dimensions: Dimensions
   /** Names and shapes of the weights that a checkpoint must have. */
   weights: Record<string, readonly number[]>
-  /** Tables computed from the config, not stored in checkpoints (rotary angles). */
-  tables: NamedTensors
   /** Linear layers that LoRA can adapt. */
   linears: readonly LinearLayer[]
   /** Last parts of module names that are adapted unless the user says otherwise. */
   defaultTargets: readonly string[]
   /** Name of the [vocabulary, width] matrix that turns hidden states into logits. */
   head: string
+  /** Name of the [vocabulary] bias of the logits, where there is one. */
+  headBias?: string
+  /** Why the context is shorter than what config.json states, for whoever runs into its end. */
+  contextLimit?: string
   /** Hidden states after the last normalisation, [tokens, width]. */
   hiddenStates: (context: ForwardContext) => Tensor
 }
@@ -52,8 +53,8 @@ export type ModelDescription = {
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {
   modelType: string
-  /** What checkpoints may write before every weight's name, or leave out ("transformer."). */
-  optionalPrefix?: string
+  /** Other names that a checkpoint may give to a weight. */
+  aliases: (weight: string) => readonly string[]
   /** @throws UserError naming every key that is missing, malformed or asks for what is not supported */
   describe: (config: unknown, where: string) => ModelDescription
 }

@@ -3,19 +3,48 @@
  * logit of a chosen token is one row of the head times one hidden state, so that [tokens, vocabulary] feeds one
  * log-sum-exp and nothing else.
  */
-import { add, gather, logAddExp, logSumExp, matmul, mul, sub, sumLast, where } from '../tensor/ops/index.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import { add, gather, logAddExp, logSumExp, matmul, mul, reshape, sub, sumLast, where } from '../tensor/ops/index.ts'
+import type { Tensor, TensorType } from '../tensor/tensor.ts'
+import type { ModelDescription } from './architecture.ts'
+import { weightInputs } from './linear.ts'
+
+/** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one. */
+export type Head = { weight: Tensor; bias?: Tensor }
+
+/** What a program needs that uses the head alone. */
+export function headInputs(model: ModelDescription): Record<string, TensorType> {
+  const { head, headBias } = model
+  const all = weightInputs(model)
+  return { [head]: all[head], ...(headBias && { [headBias]: all[headBias] }) }
+}
+
+/** The head among a program's inputs. */
+export const headOf = ({ head, headBias }: ModelDescription, inputs: Record<string, Tensor>): Head => ({
+  weight: inputs[head],
+  ...(headBias && { bias: inputs[headBias] }),
+})
+
+/** Logits of all tokens, [states, vocabulary]. */
+export function allLogits(hidden: Tensor, { weight, bias }: Head): Tensor {
+  const product = matmul(hidden, weight, { transposeB: true })
+  return bias ? add(product, bias) : product
+}
+
+/** Logits of the same few tokens after every state: tokens [chosen] → [states, chosen]. */
+export const logitsOf = (hidden: Tensor, { weight, bias }: Head, tokens: Tensor): Tensor =>
+  allLogits(hidden, { weight: gather(weight, tokens), bias: bias && gather(bias, tokens) })
 
 /** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
-export const chosenLogits = (hidden: Tensor, head: Tensor, from: Tensor, tokens: Tensor): Tensor =>
-  sumLast(mul(gather(hidden, from), gather(head, tokens)))
+export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tensor, tokens: Tensor): Tensor {
+  const product = sumLast(mul(gather(hidden, from), gather(weight, tokens)))
+  return bias ? add(product, reshape(gather(bias, tokens), product.shape)) : product
+}
 
 /** log Σ exp of all logits, [queries, 1]. */
-export const logNormaliser = (hidden: Tensor, head: Tensor): Tensor =>
-  logSumExp(matmul(hidden, head, { transposeB: true }))
+export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(allLogits(hidden, head))
 
 /** log p(token j | everything up to hidden state from[j]), [pairs, 1]. */
-export const tokenLogProbabilities = (hidden: Tensor, head: Tensor, from: Tensor, tokens: Tensor): Tensor =>
+export const tokenLogProbabilities = (hidden: Tensor, head: Head, from: Tensor, tokens: Tensor): Tensor =>
   sub(chosenLogits(hidden, head, from, tokens), gather(logNormaliser(hidden, head), from))
 
 /**
@@ -26,9 +55,9 @@ export const tokenLogProbabilities = (hidden: Tensor, head: Tensor, from: Tensor
  */
 export function constrainedLogNormaliser(
   hidden: Tensor,
-  head: Tensor,
+  head: Head,
   { bias, logitOfStop, terminable }: { bias: Tensor; logitOfStop: Tensor; terminable: Tensor },
 ): Tensor {
-  const others = logSumExp(add(matmul(hidden, head, { transposeB: true }), bias))
+  const others = logSumExp(add(allLogits(hidden, head), bias))
   return where(terminable, logAddExp(others, logitOfStop), others)
 }

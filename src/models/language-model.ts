@@ -5,13 +5,20 @@ import { grantedCores } from '../runtime/threads.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Weights } from '../weights/open-weights.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
+import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
+import { gptj } from './gptj.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
+import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
 
 /** Every architecture that can be loaded, by its `model_type`. */
-export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
+export const architectures: Record<string, Architecture> = Object.fromEntries(
+  [llama, mistral, qwen2, qwen3, gpt2, gptj, gptNeox].map((architecture) => [architecture.modelType, architecture]),
+)
 
 export type LanguageModel = {
   readonly name: string
@@ -51,7 +58,7 @@ export async function loadWeights(
   const weights = modelFiles(path).openWeights()
   try {
     const names = checkedNames(weights, description)
-    const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names, description))
+    const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names))
     return { description, lanes, dispose: () => lanes.dispose() }
   } finally {
     weights.close()
@@ -75,16 +82,16 @@ export function describeModel(path: string): ModelDescription {
   throw new UserError({
     what: `unknown architecture "${type}"`,
     where: configPath,
-    fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
+    fix: `use a checkpoint of ${Object.keys(architectures).join(', ')}`,
   })
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
 function checkedNames(weights: Weights, description: ModelDescription): Map<string, string> {
-  const prefix = architectures[description.modelType].optionalPrefix ?? ''
+  const { aliases } = architectures[description.modelType]
   const names = new Map<string, string>()
   for (const [name, shape] of Object.entries(description.weights)) {
-    const stored = weights.has(name) ? name : name.slice(prefix.length)
+    const stored = [name, ...aliases(name)].find((known) => weights.has(known)) ?? name
     const found = weights.shapeOf(stored) // refuses a name that is not there
     if (`${found}` !== `${shape}`)
       throw new UserError({
@@ -97,11 +104,6 @@ function checkedNames(weights: Weights, description: ModelDescription): Map<stri
   return names
 }
 
-function* tensorsOf(
-  weights: Weights,
-  names: Map<string, string>,
-  { tables }: ModelDescription,
-): Iterable<[string, HostTensor]> {
+function* tensorsOf(weights: Weights, names: Map<string, string>): Iterable<[string, HostTensor]> {
   for (const [name, stored] of names) yield [name, weights.read(stored)]
-  for (const [name, table] of Object.entries(tables)) yield [name, { ...table, data: table.data.slice() }] // uploading moves it
 }

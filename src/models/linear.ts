@@ -6,11 +6,9 @@ import type { ForwardContext, ModelDescription } from './architecture.ts'
 
 const frozen = (shape: readonly number[]): TensorType => ({ dtype: 'float32', shape })
 
-/** The types of a model's weights and tables, as inputs of every program. */
-export const weightInputs = (model: ModelDescription): Record<string, TensorType> => ({
-  ...Object.fromEntries(Object.entries(model.weights).map(([name, shape]) => [name, frozen(shape)])),
-  ...Object.fromEntries(Object.entries(model.tables).map(([name, { shape }]) => [name, frozen(shape)])),
-})
+/** The types of a model's weights, as inputs of every program. */
+export const weightInputs = (model: ModelDescription): Record<string, TensorType> =>
+  Object.fromEntries(Object.entries(model.weights).map(([name, shape]) => [name, frozen(shape)]))
 
 /** The types of an adapter's matrices: A [rank, inputs] and B [outputs, rank] for every adapted layer. */
 export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record<string, TensorType> =>

@@ -5,13 +5,13 @@
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import { int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { gather, matmul, reshape } from '../tensor/ops/index.ts'
+import { gather, reshape } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
 import type { TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { type Packing, packedForward } from './attention.ts'
-import { tokenLogProbabilities } from './head.ts'
+import { allLogits, headInputs, headOf, tokenLogProbabilities } from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from './linear.ts'
 import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
@@ -128,7 +128,7 @@ export function hiddenProgram(model: ModelDescription, branches: boolean, lora?:
 function answerProgram(model: ModelDescription): Program {
   const whole = (...shape: Dim[]): TensorType => ({ dtype: 'int64', shape })
   const types = {
-    ...headInput(model),
+    ...headInputs(model),
     hidden: hiddenType(model),
     queries: whole('queries'),
     from: whole('pairs'),
@@ -136,17 +136,13 @@ function answerProgram(model: ModelDescription): Program {
   }
   return buildProgram('token log-probabilities', types, (inputs) => {
     const states = gather(inputs.hidden, inputs.queries)
-    const answers = tokenLogProbabilities(states, inputs[model.head], inputs.from, inputs.tokens)
+    const answers = tokenLogProbabilities(states, headOf(model, inputs), inputs.from, inputs.tokens)
     return { answers: reshape(answers, [inputs.from.shape[0]]) }
   })
 }
 
 function logitsProgram(model: ModelDescription): Program {
-  return buildProgram('logits', { ...headInput(model), hidden: hiddenType(model) }, (inputs) => ({
-    logits: matmul(inputs.hidden, inputs[model.head], { transposeB: true }),
+  return buildProgram('logits', { ...headInputs(model), hidden: hiddenType(model) }, (inputs) => ({
+    logits: allLogits(inputs.hidden, headOf(model, inputs)),
   }))
 }
-
-const headInput = (model: ModelDescription): Record<string, TensorType> => ({
-  [model.head]: weightInputs(model)[model.head],
-})

@@ -6,12 +6,13 @@ import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
 import { cachedAttention, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
+import { allLogits, headOf } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from '../models/linear.ts'
 import type { Draws } from '../random.ts'
 import { float32, type HostTensor, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { add, div, draw, gather, matmul, reshape, transpose } from '../tensor/ops/index.ts'
+import { add, div, draw, gather, reshape, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import { innerBias, isTerminable, type Support } from './support.ts'
@@ -122,8 +123,6 @@ const choiceInputs = (vocabulary: number): Record<string, TensorType> => ({
 const choose = (logits: Tensor, { bias, temperature, uniform }: Record<string, Tensor>): Tensor =>
   draw(div(add(logits, bias), temperature), uniform)
 
-const logitsOf = (hidden: Tensor, head: Tensor): Tensor => matmul(hidden, head, { transposeB: true })
-
 /** The prompt's keys and values in every layer, and the first token of every row. */
 function prefillProgram(model: ModelDescription, lora?: LoraConfig): Program {
   const { keyValueHeads, headWidth, vocabulary } = model.dimensions
@@ -147,7 +146,7 @@ function prefillProgram(model: ModelDescription, lora?: LoraConfig): Program {
         return attend(layer, query, key, value)
       },
     })
-    return { ...outputs, drawn: choose(logitsOf(gather(hidden, last), inputs[model.head]), inputs) }
+    return { ...outputs, drawn: choose(allLogits(gather(hidden, last), headOf(model, inputs)), inputs) }
   })
 }
 
@@ -173,7 +172,7 @@ function decodeProgram(model: ModelDescription, lora?: LoraConfig): Program {
       ...linearLayers(model, inputs, lora),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present),
     })
-    return { ...present, drawn: choose(logitsOf(hidden, inputs[model.head]), inputs) }
+    return { ...present, drawn: choose(allLogits(hidden, headOf(model, inputs)), inputs) }
   })
 }
 
