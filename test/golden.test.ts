@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { LoraAdapter } from '../src/adapters/lora.ts'
 import { readPeftFolder } from '../src/adapters/peft.ts'
 import { learnStep } from '../src/gflownet/learn-step.ts'
+import { scoreUnderPolicy } from '../src/gflownet/policy.ts'
 import type { ModelDescription } from '../src/models/architecture.ts'
 import type { Lanes } from '../src/models/lane.ts'
 import {
@@ -16,6 +17,8 @@ import {
 } from '../src/models/language-model.ts'
 import { scoreTree, textLogits } from '../src/models/score.ts'
 import { scoreText } from '../src/models/score-text.ts'
+import { seededRandom } from '../src/random.ts'
+import { sampleLatents } from '../src/sampling/sample.ts'
 import { openSafetensors } from '../src/weights/safetensors.ts'
 
 const golden = new URL('./golden/', import.meta.url).pathname
@@ -64,6 +67,47 @@ describe.each(checkpoints)('%s agrees with transformers and PEFT', (name) => {
       log.subarray(b * tokens.length, (b + 1) * tokens.length).reduce((x, y) => x + y),
     )
     close(sums, answers)
+  })
+
+  test('in log q where tokens and lengths are limited', async () => {
+    const { prompt, logits, terminal_token: stop } = expected.adapter
+    const { tokens } = expected as { tokens: number[] }
+    const { vocabulary } = model.dimensions
+    const latent = tokens.slice(prompt.length)
+    const bias = Float32Array.from({ length: vocabulary }, (_, token) =>
+      token % 3 === 0 && !latent.includes(token) ? Number.NEGATIVE_INFINITY : 0,
+    )
+    const minTokens = 4
+    const support = { stop, minTokens, maxTokens: 99, bias }
+    const [score] = await lanes.use((lane) =>
+      scoreUnderPolicy(lane, { model, adapter, support }, { prompt, latents: [latent] }),
+    )
+    const wanted = latent.map((token, i) => {
+      const row = logits.slice((prompt.length + i - 1) * vocabulary, (prompt.length + i) * vocabulary)
+      const allowed = row.filter((_: number, v: number) => (v === stop ? i >= minTokens : bias[v] === 0))
+      return row[token] - Math.log(allowed.reduce((sum: number, value: number) => sum + Math.exp(value), 0))
+    })
+    close(score.logTokens, wanted)
+  })
+
+  test('in what it samples token by token from its cache: at a temperature near 0, the likeliest tokens', async () => {
+    const { prompt } = expected.adapter
+    const { vocabulary } = model.dimensions
+    const support = { stop: 2, minTokens: 10, maxTokens: 10 } // ⊤ is impossible before the tenth token and forced after it
+    const [cold] = await lanes.use((lane) =>
+      sampleLatents(
+        lane,
+        { model, adapter, support },
+        { prompt, temperatures: [1e-5, 1, 2], draws: seededRandom(1).at('sample') },
+      ),
+    )
+    const logits = await lanes.use((lane) => textLogits(lane, { model, adapter }, [...prompt, ...cold]))
+    const likeliest = cold.map((_, i) => {
+      const row = logits.slice((prompt.length + i - 1) * vocabulary, (prompt.length + i) * vocabulary)
+      row[support.stop] = Number.NEGATIVE_INFINITY
+      return row.indexOf(Math.max(...row))
+    })
+    expect(cold).toEqual(likeliest)
   })
 
   test('in log q, in equation 3 and in the gradient of every LoRA matrix', async () => {

@@ -50,6 +50,10 @@ export type ModelDescription = {
   hiddenStates: (context: ForwardContext) => Tensor
 }
 
+/** The context as messages say it: "4096 (its attention slides over 4096 tokens)". */
+export const describeContext = ({ dimensions, contextLimit }: ModelDescription) =>
+  `${dimensions.contextLength}${contextLimit === undefined ? '' : ` (${contextLimit})`}`
+
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {
   modelType: string

@@ -3,12 +3,13 @@
  * and feed-forward side by side or one after the other.
  */
 import { z } from 'zod'
+import { lastParts } from '../adapters/lora.ts'
 import { add, gather, layerNorm, reshape, rotary, rotation, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
 import { checkHeads, count, parseModelConfig } from './model-config.ts'
-import { lastParts, layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 import { rotaryConfig, rotaryOf } from './rotary.ts'
 
 const config = z.looseObject({

@@ -1,11 +1,12 @@
 /** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs]. */
 import { z } from 'zod'
+import { lastParts } from '../adapters/lora.ts'
 import { add, gather, layerNorm, mul, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
 import { checkHeads, count, parseModelConfig } from './model-config.ts'
-import { lastParts, layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 
 const config = z.looseObject({
   vocab_size: count,

@@ -3,12 +3,13 @@
  * head; the logits have a bias.
  */
 import { z } from 'zod'
+import { lastParts } from '../adapters/lora.ts'
 import { add, gather, layerNorm, rotary, rotation } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
 import { checkHeads, count, parseModelConfig } from './model-config.ts'
-import { lastParts, layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 import { plainFrequencies } from './rotary.ts'
 
 const config = z.looseObject({

@@ -3,13 +3,14 @@
  * feed-forward layer. They differ in which linear layers have a bias and in norms of queries and keys.
  */
 import { z } from 'zod'
+import { lastParts } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { add, gather, mul, reshape, rmsNorm, rotary, rotation } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { ModelDescription } from './architecture.ts'
 import { checkHeads, count } from './model-config.ts'
-import { lastParts, layerNames, linearsOf, linearWeights, normWeights } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights } from './modules.ts'
 import { rotaryConfig, rotaryOf } from './rotary.ts'
 import { contextWithin } from './sliding-window.ts'
 

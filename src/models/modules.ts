@@ -36,11 +36,6 @@ export function linearWeights(linears: readonly LinearLayer[], isBiased: (module
 export const normWeights = (names: readonly string[], width: number, parts: readonly string[]): Shapes =>
   Object.fromEntries(names.flatMap((name) => parts.map((part) => [`${name}.${part}`, [width]])))
 
-/** The last parts of the modules' names, which is what LoRA targets are called by. */
-export const lastParts = (linears: readonly LinearLayer[]): string[] => [
-  ...new Set(linears.map(({ module }) => module.split('.').at(-1)!)),
-]
-
 /** The names of a checkpoint that was saved without the outer module ("transformer.h.0…" as "h.0…"). */
 export const withoutPrefix =
   (prefix: string) =>
