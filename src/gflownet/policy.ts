@@ -5,7 +5,7 @@
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
-import { chosenLogits, constrainedLogNormaliser, headOf, logitsOf, logNormaliser } from '../models/head.ts'
+import { chosenLogits, constrainedLogNormaliser, headOf, logitOf, logNormaliser } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from '../models/linear.ts'
 import { latentInputs, packTokens } from '../models/packing.ts'
@@ -96,7 +96,7 @@ export function policyLogProbabilities(
   const { queries, queryPlaces, parents, prefixQueries, latentRows, latentPlaces, latentTokens, stop } = packing
   const head = headOf(model, inputs)
   const hidden = regroup(all, queries, queryPlaces, { partial: true }) // [queries, width]
-  const logitOfStop = logitsOf(hidden, head, stop) // [queries, 1]
+  const logitOfStop = logitOf(stop, hidden, head)
   const normaliser = constrained
     ? constrainedLogNormaliser(hidden, head, { bias: inputs.bias, logitOfStop, terminable: inputs.mayStop })
     : logNormaliser(hidden, head)

@@ -24,6 +24,8 @@ export type ForwardContext = {
   tokens: Tensor // [tokens], whole numbers
   positions: Tensor // [tokens], whole numbers
   weight: (name: string) => Tensor
+  /** Rows of a matrix: the embeddings [ids, width] of tokens or positions. */
+  embed: (name: string, ids: Tensor) => Tensor
   /** A linear layer by its module name, with its bias if it has one and its adapter if it is adapted. */
   linear: (module: string, x: Tensor) => Tensor
   /** Attention of queries [tokens, heads·headWidth] to keys and values [tokens, keyValueHeads·headWidth] in one layer. */

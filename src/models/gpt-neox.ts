@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { lastParts } from '../adapters/lora.ts'
-import { add, gather, layerNorm, reshape, rotary, rotation, split } from '../tensor/ops/index.ts'
+import { add, layerNorm, reshape, rotary, rotation, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
@@ -82,7 +82,7 @@ function describe(json: unknown, where: string): ModelDescription {
     linears,
     defaultTargets: lastParts(linears),
     head,
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const activate = activations[c.hidden_act]
       const angles = rotation(positions, frequencies, scale)
       const norm = (x: Tensor, name: string) =>
@@ -99,7 +99,7 @@ function describe(json: unknown, where: string): ModelDescription {
         return linear(`${layer}.mlp.dense_4h_to_h`, activate(opened))
       }
 
-      let x = gather(weight(EMBEDDING), tokens)
+      let x = embed(EMBEDDING, tokens)
       for (const [i, layer] of layers.entries()) {
         const attended = add(x, attention(i, layer, x))
         x = add(attended, feedForward(layer, c.use_parallel_residual ? x : attended))

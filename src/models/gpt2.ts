@@ -1,7 +1,7 @@
 /** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs]. */
 import { z } from 'zod'
 import { lastParts } from '../adapters/lora.ts'
-import { add, gather, layerNorm, mul, split } from '../tensor/ops/index.ts'
+import { add, layerNorm, mul, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
@@ -63,7 +63,7 @@ function describe(json: unknown, where: string): ModelDescription {
     linears,
     defaultTargets: lastParts(linears),
     head,
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const activate = activations[c.activation_function]
       const norm = (x: Tensor, name: string) =>
         layerNorm(x, weight(`${name}.weight`), weight(`${name}.bias`), c.layer_norm_epsilon)
@@ -71,7 +71,7 @@ function describe(json: unknown, where: string): ModelDescription {
       const steepness = (layer: number) =>
         (c.scale_attn_weights ? 1 : Math.sqrt(headWidth)) / (c.scale_attn_by_inverse_layer_idx ? layer + 1 : 1)
 
-      let x = add(gather(weight('transformer.wte.weight'), tokens), gather(weight('transformer.wpe.weight'), positions))
+      let x = add(embed('transformer.wte.weight', tokens), embed('transformer.wpe.weight', positions))
       for (const [i, layer] of layers.entries()) {
         const fused = linear(`${layer}.attn.c_attn`, norm(x, `${layer}.ln_1`))
         const [query, key, value] = split(fused, [width, width, width], 1)

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { lastParts } from '../adapters/lora.ts'
-import { add, gather, layerNorm, rotary, rotation } from '../tensor/ops/index.ts'
+import { add, layerNorm, rotary, rotation } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
@@ -69,13 +69,13 @@ function describe(json: unknown, where: string): ModelDescription {
     defaultTargets: lastParts(linears),
     head,
     headBias: 'lm_head.bias',
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const activate = activations[c.activation_function]
       const angles = rotation(positions, frequencies)
       const norm = (x: Tensor, name: string) =>
         layerNorm(x, weight(`${name}.weight`), weight(`${name}.bias`), c.layer_norm_epsilon)
 
-      let x = gather(weight('transformer.wte.weight'), tokens)
+      let x = embed('transformer.wte.weight', tokens)
       for (const [i, layer] of layers.entries()) {
         const input = norm(x, `${layer}.ln_1`)
         const turned = (name: string) =>

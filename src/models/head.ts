@@ -24,15 +24,15 @@ export const headOf = ({ head, headBias }: ModelDescription, inputs: Record<stri
   ...(headBias && { bias: inputs[headBias] }),
 })
 
-/** Logits of all tokens, [states, vocabulary]. */
-export function allLogits(hidden: Tensor, { weight, bias }: Head): Tensor {
+/** All logits, [queries, vocabulary]. */
+export function logits(hidden: Tensor, { weight, bias }: Head): Tensor {
   const product = matmul(hidden, weight, { transposeB: true })
   return bias ? add(product, bias) : product
 }
 
-/** Logits of the same few tokens after every state: tokens [chosen] → [states, chosen]. */
-export const logitsOf = (hidden: Tensor, { weight, bias }: Head, tokens: Tensor): Tensor =>
-  allLogits(hidden, { weight: gather(weight, tokens), bias: bias && gather(bias, tokens) })
+/** The logit of one token everywhere, [queries, 1]. */
+export const logitOf = (token: Tensor, hidden: Tensor, { weight, bias }: Head): Tensor =>
+  logits(hidden, { weight: gather(weight, token), bias: bias && gather(bias, token) })
 
 /** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
 export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tensor, tokens: Tensor): Tensor {
@@ -41,7 +41,7 @@ export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tenso
 }
 
 /** log Σ exp of all logits, [queries, 1]. */
-export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(allLogits(hidden, head))
+export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(logits(hidden, head))
 
 /** log p(token j | everything up to hidden state from[j]), [pairs, 1]. */
 export const tokenLogProbabilities = (hidden: Tensor, head: Head, from: Tensor, tokens: Tensor): Tensor =>
@@ -58,6 +58,6 @@ export function constrainedLogNormaliser(
   head: Head,
   { bias, logitOfStop, terminable }: { bias: Tensor; logitOfStop: Tensor; terminable: Tensor },
 ): Tensor {
-  const others = logSumExp(add(allLogits(hidden, head), bias))
+  const others = logSumExp(add(logits(hidden, head), bias))
   return where(terminable, logAddExp(others, logitOfStop), others)
 }

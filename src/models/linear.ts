@@ -1,6 +1,6 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { isTarget, type LoraConfig, loraScale } from '../adapters/lora.ts'
-import { add, matmul } from '../tensor/ops/index.ts'
+import { add, gather, matmul } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 
@@ -26,7 +26,7 @@ export function linearLayers(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
   lora?: LoraConfig,
-): Pick<ForwardContext, 'weight' | 'linear'> {
+): Pick<ForwardContext, 'weight' | 'embed' | 'linear'> {
   const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const weight = (name: string) => {
     if (!inputs[name]) throw new Error(`the architecture asks for a weight that it does not declare: ${name}`)
@@ -34,6 +34,7 @@ export function linearLayers(
   }
   return {
     weight,
+    embed: (name, ids) => gather(weight(name), ids),
     linear: (module, x) => {
       const layer = layers.get(module)
       if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)

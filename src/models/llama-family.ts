@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { lastParts } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { add, gather, mul, reshape, rmsNorm, rotary, rotation } from '../tensor/ops/index.ts'
+import { add, mul, reshape, rmsNorm, rotary, rotation } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { ModelDescription } from './architecture.ts'
@@ -98,7 +98,7 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Mo
     defaultTargets: lastParts(linears),
     head,
     contextLimit,
-    hiddenStates: ({ tokens, positions, weight, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
       const activate = activations[c.hidden_act]
       const angles = rotation(positions, frequencies, scale)
       const norm = (x: Tensor, name: string) => rmsNorm(x, weight(`${name}.weight`), c.rms_norm_eps)
@@ -108,7 +108,7 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Mo
         return reshape(norm(apart, name), x.shape)
       }
 
-      let x = gather(weight('model.embed_tokens.weight'), tokens)
+      let x = embed('model.embed_tokens.weight', tokens)
       for (const [i, layer] of layers.entries()) {
         const attentionInput = norm(x, `${layer}.input_layernorm`)
         const project = (name: string) => linear(`${layer}.self_attn.${name}_proj`, attentionInput)

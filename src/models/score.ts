@@ -11,7 +11,7 @@ import type { Dim } from '../tensor/shape.ts'
 import type { TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { type Packing, packedForward } from './attention.ts'
-import { allLogits, headInputs, headOf, tokenLogProbabilities } from './head.ts'
+import { headInputs, headOf, logits, tokenLogProbabilities } from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from './linear.ts'
 import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
@@ -143,6 +143,6 @@ function answerProgram(model: ModelDescription): Program {
 
 function logitsProgram(model: ModelDescription): Program {
   return buildProgram('logits', { ...headInputs(model), hidden: hiddenType(model) }, (inputs) => ({
-    logits: allLogits(inputs.hidden, headOf(model, inputs)),
+    logits: logits(inputs.hidden, headOf(model, inputs)),
   }))
 }

@@ -6,7 +6,7 @@ import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
 import { cachedAttention, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
-import { allLogits, headOf } from '../models/head.ts'
+import { headOf, logits } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers, weightInputs } from '../models/linear.ts'
 import type { Draws } from '../random.ts'
@@ -146,7 +146,7 @@ function prefillProgram(model: ModelDescription, lora?: LoraConfig): Program {
         return attend(layer, query, key, value)
       },
     })
-    return { ...outputs, drawn: choose(allLogits(gather(hidden, last), headOf(model, inputs)), inputs) }
+    return { ...outputs, drawn: choose(logits(gather(hidden, last), headOf(model, inputs)), inputs) }
   })
 }
 
@@ -172,7 +172,7 @@ function decodeProgram(model: ModelDescription, lora?: LoraConfig): Program {
       ...linearLayers(model, inputs, lora),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present),
     })
-    return { ...present, drawn: choose(allLogits(hidden, headOf(model, inputs)), inputs) }
+    return { ...present, drawn: choose(logits(hidden, headOf(model, inputs)), inputs) }
   })
 }
 
