@@ -17,7 +17,10 @@ export function parseModelConfig<Schema extends z.ZodType>(
   refuseQuantised(json, where)
   const result = schema.safeParse(json)
   if (result.success) return result.data
-  const problems = result.error.issues.map(({ path, message }) => `${path.join('.') || 'config'}: ${message}`)
+  const problems = result.error.issues.map(({ path, message }) => {
+    const complaint = message.endsWith('received undefined') ? 'missing' : message
+    return `${path.join('.') || 'config'}: ${complaint}`
+  })
   throw new UserError({
     what: `not a config that flowtune can run (${problems.join('; ')})`,
     where,

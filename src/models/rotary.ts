@@ -42,13 +42,16 @@ const kindNames = kinds.map(({ shape }) => shape.rope_type.value)
 
 const scaling = z.discriminatedUnion('rope_type', kinds, {
   error: ({ input }) =>
-    `rotary scaling "${(input as { rope_type?: unknown }).rope_type}" is not supported; ${kindNames.join(', ')} are`,
+    typeof input !== 'object'
+      ? undefined // zod says it
+      : `rotary scaling "${(input as { rope_type?: unknown }).rope_type}" is not supported; ${kindNames.join(', ')} are`,
 })
 type Scaling = z.infer<typeof scaling>
 type ScalingOf<Kind extends Scaling['rope_type']> = Extract<Scaling, { rope_type: Kind }>
 
 /** Older files say `rope_scaling` with `type`, newer ones `rope_parameters` with `rope_type`. */
 const asWritten = z.preprocess((value) => {
+  if (value !== null && typeof value !== 'object') return value
   const given = Object.entries(value ?? {}).filter(([, setting]) => setting !== null)
   const { type, ...rest } = Object.fromEntries(given)
   return { rope_type: type ?? 'default', ...rest }
