@@ -59,7 +59,7 @@ export async function learnStep(
 ): Promise<LearnResult> {
   const constrained = isConstrained(support)
   const rootTerminable = isTerminable(support, 0)
-  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable])}`
+  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute])}`
   const session = await lane.session(key, () =>
     learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
   )

@@ -4,7 +4,6 @@
  * nothing of them.
  */
 import type { LinearLayer } from '../adapters/lora.ts'
-import type { NamedTensors } from '../runtime/host-tensor.ts'
 import type { Storage } from '../tensor/ops/stored.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
@@ -25,7 +24,7 @@ export type Dimensions = {
 export type ForwardContext = {
   tokens: Tensor // [tokens], whole numbers
   positions: Tensor // [tokens], whole numbers
-  /** A vector or a table. */
+  /** A vector. */
   weight: (name: string) => Tensor
   /** Rows of a matrix: the embeddings [ids, width] of tokens or positions. */
   embed: (name: string, ids: Tensor) => Tensor
@@ -41,14 +40,16 @@ export type ConfigDescription = {
   dimensions: Dimensions
   /** Names and shapes of the weights that a checkpoint must have. */
   weights: Record<string, readonly number[]>
-  /** Tables computed from the config, not stored in checkpoints (rotary angles). */
-  tables: NamedTensors
   /** Linear layers that LoRA can adapt. */
   linears: readonly LinearLayer[]
   /** Last parts of module names that are adapted unless the user says otherwise. */
   defaultTargets: readonly string[]
   /** Name of the [vocabulary, width] matrix that turns hidden states into logits. */
   head: string
+  /** Name of the [vocabulary] bias of the logits, where there is one. */
+  headBias?: string
+  /** Why the context is shorter than what config.json states, for whoever runs into its end. */
+  contextLimit?: string
   /** Hidden states after the last normalisation, [tokens, width]. */
   hiddenStates: (context: ForwardContext) => Tensor
 }
@@ -66,11 +67,15 @@ export type Holding = { storage: Storage; recompute: Recomputation }
 /** A model that programs can be built for. */
 export type ModelDescription = ConfigDescription & Holding
 
+/** The context as messages say it: "4096 (its attention slides over 4096 tokens)". */
+export const describeContext = ({ dimensions, contextLimit }: ConfigDescription) =>
+  `${dimensions.contextLength}${contextLimit === undefined ? '' : ` (${contextLimit})`}`
+
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {
   modelType: string
-  /** What checkpoints may write before every weight's name, or leave out ("transformer."). */
-  optionalPrefix?: string
+  /** Other names that a checkpoint may give to a weight. */
+  aliases: (weight: string) => readonly string[]
   /** @throws UserError naming every key that is missing, malformed or asks for what is not supported */
   describe: (config: unknown, where: string) => ConfigDescription
 }

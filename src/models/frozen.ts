@@ -1,6 +1,6 @@
 /**
- * @file The frozen weights of a model inside a graph. Matrices may be stored in fewer bits (`model.storage`); vectors and
- * tables are always float32: they are small, and norms need them exact.
+ * @file The frozen weights of a model inside a graph. Matrices may be stored in fewer bits (`model.storage`); vectors
+ * are always float32: they are small, and norms need them exact.
  */
 import type { StoredMatrix } from '../tensor/ops/index.ts'
 import { fitsBlocks, type Storage, storedTypes } from '../tensor/ops/stored.ts'
@@ -18,16 +18,14 @@ export function storageOf({ storage, weights, linears }: ModelDescription, name:
   return linears.some(({ module }) => `${module}.weight` === name) ? storage : 'int8'
 }
 
-/** The types of a model's weights and tables, as inputs of every program. */
+/** The types of a model's weights, as inputs of every program. */
 export function weightInputs(model: ModelDescription): Record<string, TensorType> {
-  const { weights, tables } = model
   const types: Record<string, TensorType> = {}
-  for (const [name, shape] of Object.entries(weights)) {
+  for (const [name, shape] of Object.entries(model.weights)) {
     const parts: Record<string, TensorType> =
       shape.length === 2 ? storedTypes(storageOf(model, name), shape) : { '': { dtype: 'float32', shape } }
     for (const [part, type] of Object.entries(parts)) types[`${name}${part}`] = type
   }
-  for (const [name, { shape }] of Object.entries(tables)) types[name] = { dtype: 'float32', shape }
   return types
 }
 

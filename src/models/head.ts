@@ -10,6 +10,7 @@ import {
   logSumExp,
   matmul,
   mul,
+  reshape,
   type StoredMatrix,
   storedProduct,
   storedRows,
@@ -21,28 +22,38 @@ import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { frozenMatrix, weightInputs } from './frozen.ts'
 
-/** The matrix [vocabulary, width] that turns hidden states into logits. */
-export type Head = StoredMatrix
+/** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one. */
+export type Head = { weight: StoredMatrix; bias?: Tensor }
 
-export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>): Head =>
-  frozenMatrix(model, inputs, model.head)
+/** What a program needs that uses the head alone. */
+export function headInputs(model: ModelDescription): Record<string, TensorType> {
+  const isItsOwn = (name: string) => name === model.head || name.startsWith(`${model.head}.`) || name === model.headBias
+  return Object.fromEntries(Object.entries(weightInputs(model)).filter(([name]) => isItsOwn(name)))
+}
 
-/** The types of the head's arrays, as inputs of a program that needs no other weight. */
-export const headInputs = (model: ModelDescription): Record<string, TensorType> =>
-  Object.fromEntries(
-    Object.entries(weightInputs(model)).filter(([name]) => name === model.head || name.startsWith(`${model.head}.`)),
-  )
+/** The head among a program's inputs. */
+export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>): Head => ({
+  weight: frozenMatrix(model, inputs, model.head),
+  ...(model.headBias && { bias: inputs[model.headBias] }),
+})
 
 /** All logits, [queries, vocabulary]. */
-export const logits = (hidden: Tensor, head: Head): Tensor => storedProduct(hidden, head, { transposed: true })
-
-/** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
-export const chosenLogits = (hidden: Tensor, head: Head, from: Tensor, tokens: Tensor): Tensor =>
-  sumLast(mul(gather(hidden, from), storedRows(head, tokens)))
+export function logits(hidden: Tensor, { weight, bias }: Head): Tensor {
+  const product = storedProduct(hidden, weight, { transposed: true })
+  return bias ? add(product, bias) : product
+}
 
 /** The logit of one token everywhere, [queries, 1]. */
-export const logitOf = (token: Tensor, hidden: Tensor, head: Head): Tensor =>
-  matmul(hidden, storedRows(head, token), { transposeB: true })
+export function logitOf(token: Tensor, hidden: Tensor, { weight, bias }: Head): Tensor {
+  const product = matmul(hidden, storedRows(weight, token), { transposeB: true })
+  return bias ? add(product, gather(bias, token)) : product
+}
+
+/** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
+export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tensor, tokens: Tensor): Tensor {
+  const product = sumLast(mul(gather(hidden, from), storedRows(weight, tokens)))
+  return bias ? add(product, reshape(gather(bias, tokens), product.shape)) : product
+}
 
 /** log Σ exp of all logits, [queries, 1]. */
 export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(logits(hidden, head))

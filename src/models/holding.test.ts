@@ -32,7 +32,6 @@ function* rounded(storage: Storage): Iterable<[string, HostTensor]> {
   const model = held({ storage })
   const arrays = Object.fromEntries(storedWeights(model, parts))
   for (const name of Object.keys(model.weights)) yield [name, decoded(arrays, name, storageOf(model, name))]
-  for (const name of Object.keys(model.tables)) yield [name, arrays[name]]
 }
 
 function decoded(arrays: Record<string, HostTensor>, name: string, storage: Storage): HostTensor {

@@ -3,15 +3,22 @@ import { UserError } from '../errors.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import type { Weights } from '../weights/open-weights.ts'
-import type { Architecture, Holding, ModelDescription } from './architecture.ts'
+import type { Architecture, ConfigDescription, Holding, ModelDescription } from './architecture.ts'
+import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
+import { gptj } from './gptj.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
+import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
 import { storedWeights } from './stored-weights.ts'
 
 /** Every architecture that can be loaded, by its `model_type`. */
-export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
+export const architectures: Record<string, Architecture> = Object.fromEntries(
+  [llama, mistral, qwen2, qwen3, gpt2, gptj, gptNeox].map((architecture) => [architecture.modelType, architecture]),
+)
 
 export type LanguageModel = {
   readonly name: string
@@ -66,7 +73,7 @@ export const laneShape = (description: ModelDescription, threads: number) =>
   parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
 
 /** Number of frozen parameters; a tied head counts once. */
-export const parameterCount = ({ weights }: ModelDescription) =>
+export const parameterCount = ({ weights }: ConfigDescription) =>
   Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
 
 /** What needs no decoding and no second computation: the fastest, where it fits. */
@@ -82,16 +89,16 @@ export function describeModel(path: string, { storage, recompute }: Holding = PL
   throw new UserError({
     what: `unknown architecture "${type}"`,
     where: configPath,
-    fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
+    fix: `use a checkpoint of ${Object.keys(architectures).join(', ')}`,
   })
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
 function checkedNames(weights: Weights, description: ModelDescription): Map<string, string> {
-  const prefix = architectures[description.modelType].optionalPrefix ?? ''
+  const { aliases } = architectures[description.modelType]
   const names = new Map<string, string>()
   for (const [name, shape] of Object.entries(description.weights)) {
-    const stored = weights.has(name) ? name : name.slice(prefix.length)
+    const stored = [name, ...aliases(name)].find((known) => weights.has(known)) ?? name
     const found = weights.shapeOf(stored) // refuses a name that is not there
     if (`${found}` !== `${shape}`)
       throw new UserError({

@@ -17,12 +17,11 @@ import { storageOf } from './frozen.ts'
 /** Bytes that a weight takes, scales and zero points of blocks included. */
 const BYTES: Record<Storage, number> = { float32: 4, float16: 2, int8: 1 + 2 / BLOCK, int4: 0.5 + 3 / BLOCK }
 
-/** Bytes of a model's weights and tables. */
+/** Bytes of a model's weights. */
 export function storedBytes(config: ConfigDescription, storage: Storage): number {
   const model: ModelDescription = { ...config, storage, recompute: 'nothing' }
   const weights = Object.entries(config.weights).map(([name, shape]) => sizeOf(shape) * BYTES[storageOf(model, name)])
-  const tables = Object.values(config.tables).map(({ data }) => data.byteLength)
-  return [...weights, ...tables].reduce((sum, bytes) => sum + bytes, 0)
+  return weights.reduce((sum, bytes) => sum + bytes, 0)
 }
 
 /** What a step works on at a time: the latents of one prompt. */

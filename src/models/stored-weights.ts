@@ -11,7 +11,7 @@ import { storageOf } from './frozen.ts'
 const PART = 1 << 22
 
 /**
- * The arrays of a model's weights and tables, one at a time.
+ * The arrays of a model's weights, one at a time.
  * @param parts the float32 values of a weight in order, at most so many at a time
  */
 export function* storedWeights(
@@ -27,5 +27,4 @@ export function* storedWeights(
     for (const [part, tensor] of Object.entries(encodeMatrix(storage, asMatrix, rows)))
       yield [`${name}${part}`, shape.length === 2 ? tensor : { ...tensor, shape }]
   }
-  for (const [name, table] of Object.entries(model.tables)) yield [name, { ...table, data: table.data.slice() }] // uploading moves it
 }

@@ -52,11 +52,12 @@ export const trainingSchema = z.strictObject({
       rank: count.default(32),
       alpha: z.number().positive().default(32),
       targets: z
-        .array(z.string().min(1))
-        .min(1)
+        .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
         .nullable()
         .default(null)
-        .describe("null: the architecture's own choice"),
+        .describe(
+          'names or last parts of names, "all-linear", or a pattern of whole names; null: the architecture\'s choice',
+        ),
     })
     .prefault({}),
   optimizer: z

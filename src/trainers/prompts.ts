@@ -1,5 +1,6 @@
 /** @file Prompts with their rewards, checked before any work, and the latents that may answer them. */
 import { UserError } from '../errors.ts'
+import { describeContext } from '../models/architecture.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
@@ -36,7 +37,7 @@ export function resolvePrompts(
     if (tokens.length === 0) throw new UserError({ what: 'it has no tokens', where, fix: 'give it text' })
     if (tokens.length + maxTokens + 1 > contextLength)
       throw new UserError({
-        what: `it has ${tokens.length} tokens; ${model.name} reads ${contextLength} and the latent may take ${maxTokens + 1}`,
+        what: `it has ${tokens.length} tokens; ${model.name} reads ${describeContext(model.description)} and the latent may take ${maxTokens + 1}`,
         where,
         fix: 'shorten it, or lower latent.maxTokens',
       })

@@ -2,7 +2,7 @@
  * @file The loop: sample, reward, replay, learn, report. Everything that a run does is said in its events; nothing is
  * printed and nothing written here.
  */
-import { initialAdapter } from '../adapters/lora.ts'
+import { chooseTargets, initialAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { type LearnResult, learnStep } from '../gflownet/learn-step.ts'
@@ -133,14 +133,9 @@ type PromptResult = {
 
 function initialState({ model, config, random }: Run, optimizer: AdamW): TrainingState {
   const { rank, alpha, targets } = config.lora
-  const lora = { rank, alpha, targets: targets ?? model.description.defaultTargets }
-  const adapter = initialAdapter(lora, model.description.linears, random)
-  if (Object.keys(adapter.weights).length === 0)
-    throw new UserError({
-      what: `no layer of the model is called ${lora.targets.join(' or ')}`,
-      where: 'lora.targets',
-      fix: `choose among ${[...new Set(model.description.linears.map(({ module }) => module.split('.').at(-1)))].join(', ')}`,
-    })
+  const { linears, defaultTargets } = model.description
+  const lora = { rank, alpha, targets: chooseTargets(targets ?? defaultTargets, linears) }
+  const adapter = initialAdapter(lora, linears, random)
   return {
     step: 0,
     seed: config.seed,

@@ -84,6 +84,32 @@ const binary = (
 })
 const sigmoid = (v: number) => 1 / (1 + Math.exp(-v))
 
+/** erf by its Taylor series, which is exact enough for the small numbers of the cases. */
+const erf = (v: number) => {
+  let [term, sum] = [v, v]
+  for (let n = 1; n < 40; n++) {
+    term *= (-v * v) / n
+    sum += term / (2 * n + 1)
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum
+}
+
+/** Heads of width four with their first pairs turned, from the definition. */
+function turned(x: HostTensor, cos: HostTensor, sin: HostTensor, { interleaved }: { interleaved: boolean }) {
+  const pairs = cos.shape[1]
+  const [values, c, s] = [x, cos, sin].map(({ data }) => Array.from(data, Number))
+  const result = [...values]
+  for (let head = 0; head < values.length / 4; head++)
+    for (let pair = 0; pair < pairs; pair++) {
+      const angle = Math.floor(head / 2) * pairs + pair
+      const first = 4 * head + (interleaved ? 2 * pair : pair)
+      const second = first + (interleaved ? 1 : pairs)
+      result[first] = values[first] * c[angle] - values[second] * s[angle]
+      result[second] = values[second] * c[angle] + values[first] * s[angle]
+    }
+  return result
+}
+
 export const cases: OpCase[] = [
   binary('add', ops.add, (a, b) => a + b),
   binary('sub', ops.sub, (a, b) => a - b),
@@ -97,6 +123,8 @@ export const cases: OpCase[] = [
   unary('softplus', ops.softplus, (v) => Math.log1p(Math.exp(v))),
   unary('silu', ops.silu, (v) => v * sigmoid(v)),
   unary('geluTanh', ops.geluTanh, (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))),
+  unary('erf', ops.erf, erf),
+  unary('gelu', ops.gelu, (v) => (v / 2) * (1 + erf(v / Math.SQRT2))),
   binary('add', ops.logAddExp, (a, b) => Math.log(Math.exp(a) + Math.exp(b))),
   binary(
     'greaterOrEqual',
@@ -193,12 +221,25 @@ export const cases: OpCase[] = [
   { op: 'transpose', inputs: { x: numbers([2, 3, 4]) }, build: ({ x }) => ops.transpose(x, [2, 0, 1]) },
   { op: 'concat', inputs: { a: x, b: numbers([2, 2]) }, build: ({ a, b }) => ops.concat([a, b], -1) },
   { op: 'split', inputs: { x }, build: ({ x }) => last(ops.split(x, [1, 2], 1)) },
-  {
-    op: 'rotary', // two heads of width four, tokens out of order
-    inputs: { x: numbers([3, 8]), positions: int64([3], [2, 0, 1]), cos: numbers([3, 2], 6), sin: numbers([3, 2], 7) },
-    build: ({ x, positions, cos, sin }) => ops.rotary(x, positions, cos, sin, 2),
-    differentiable: ['x'],
-  },
+  ...[false, true].flatMap((interleaved) =>
+    [1, 2].map(
+      (pairs): OpCase => ({
+        op: 'rotary', // two heads of width four, of which the first elements or all are turned
+        inputs: { x: numbers([3, 8]), cos: numbers([3, pairs], 6), sin: numbers([3, pairs], 7) },
+        build: ({ x, cos, sin }) => ops.rotary(x, { cos, sin }, 2, { interleaved }),
+        expected: turned(numbers([3, 8]), numbers([3, pairs], 6), numbers([3, pairs], 7), { interleaved }),
+        differentiable: ['x'],
+      }),
+    ),
+  ),
+  ...(['cos', 'sin'] as const).map(
+    (part): OpCase => ({
+      op: 'rotation', // exact also at positions where a float32 angle would not be
+      inputs: { positions: int64([3], [2, 0, 131_071]) },
+      build: ({ positions }) => ops.rotation(positions, [1, 0.3], 0.5)[part],
+      expected: [2, 0.6, 0, 0, 131_071, 0.3 * 131_071].map((angle) => 0.5 * Math[part](angle)),
+    }),
+  ),
   {
     op: 'storedProduct',
     inputs: { x: numbers([3, 64]), values: wholes, scale: halves },
