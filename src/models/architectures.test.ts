@@ -252,6 +252,7 @@ describe('a config.json of the wrong form is refused by one line that names the 
     ['qwen2', { layer_types: ['full_attention', 'chunked_attention'] }, 'layer_types.1'],
     ['qwen2', { intermediate_size: 3.5 }, 'intermediate_size'],
     ['qwen3', { head_dim: 15 }, "turn 15 of a head's 15 elements"],
+    ['qwen3', { num_hidden_layers: 1e9 }, 'num_hidden_layers: Too big: expected number to be <=1000'],
     ['qwen3', { rms_norm_eps: -1 }, 'rms_norm_eps'],
   ]
 

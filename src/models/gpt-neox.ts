@@ -8,7 +8,7 @@ import { add, checkpoint, layerNorm, reshape, rotary, rotation, split } from '..
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
-import { checkHeads, count, parseModelConfig } from './model-config.ts'
+import { checkHeads, count, layerCount, parseModelConfig } from './model-config.ts'
 import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 import { rotaryConfig, rotaryOf } from './rotary.ts'
 
@@ -16,7 +16,7 @@ const config = z.looseObject({
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   max_position_embeddings: count,
   layer_norm_eps: z.number().positive().default(1e-5),

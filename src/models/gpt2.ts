@@ -5,14 +5,14 @@ import { add, checkpoint, layerNorm, mul, split } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
-import { checkHeads, count, parseModelConfig } from './model-config.ts'
+import { checkHeads, count, layerCount, parseModelConfig } from './model-config.ts'
 import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 
 const config = z.looseObject({
   vocab_size: count,
   n_positions: count,
   n_embd: count,
-  n_layer: count,
+  n_layer: layerCount,
   n_head: count,
   n_inner: count.nullish(),
   layer_norm_epsilon: z.number().positive().default(1e-5),

@@ -8,7 +8,7 @@ import { add, checkpoint, layerNorm, rotary, rotation } from '../tensor/ops/inde
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
-import { checkHeads, count, parseModelConfig } from './model-config.ts'
+import { checkHeads, count, layerCount, parseModelConfig } from './model-config.ts'
 import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
 import { plainFrequencies } from './rotary.ts'
 
@@ -16,7 +16,7 @@ const config = z.looseObject({
   vocab_size: count,
   n_positions: count,
   n_embd: count,
-  n_layer: count,
+  n_layer: layerCount,
   n_head: count,
   n_inner: count.nullish(),
   rotary_dim: count.default(64),

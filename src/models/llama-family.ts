@@ -9,7 +9,7 @@ import { add, checkpoint, mul, reshape, rmsNorm, rotary, rotation } from '../ten
 import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { ConfigDescription } from './architecture.ts'
-import { checkHeads, count } from './model-config.ts'
+import { checkHeads, count, layerCount } from './model-config.ts'
 import { layerNames, linearsOf, linearWeights, normWeights } from './modules.ts'
 import { rotaryConfig, rotaryOf } from './rotary.ts'
 import { contextWithin } from './sliding-window.ts'
@@ -19,7 +19,7 @@ export const llamaConfig = {
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: layerCount,
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),

@@ -2,8 +2,12 @@
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
 
+const MAX_SIZE = 1 << 24 // far above any width, vocabulary or context; a damaged file must not fill the memory
+const MAX_LAYERS = 1000 // the deepest models have a few hundred
+
 /** A size. */
-export const count = z.number().int().positive()
+export const count = z.number().int().positive().max(MAX_SIZE)
+export const layerCount = count.max(MAX_LAYERS)
 
 /**
  * Reads the keys that an architecture uses; others are left alone, for config.json holds much that is not the model's.

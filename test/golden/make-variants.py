@@ -35,10 +35,10 @@ VARIANTS = {
     "qwen2_yarn": (Qwen2Config(**BLOCK, **IDS, num_key_value_heads=4, use_sliding_window=True, sliding_window=24, max_window_layers=1,
                                rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0, "original_max_position_embeddings": 16}),
                    ["k_proj", "o_proj"]),
-    # untied head, biases, dynamic scaling, a pattern of targets
+    # untied head, biases, dynamic scaling, targets by the ends of names and by a whole name
     "qwen3_dynamic": (Qwen3Config(**BLOCK, **IDS, num_key_value_heads=2, head_dim=8, attention_bias=True,
                                   rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}),
-                      r"model\.layers\.1\.(self_attn\.[qk]_proj|mlp\.down_proj)"),
+                      ["self_attn.q_proj", "k_proj", "model.layers.1.mlp.down_proj"]),
 }
 rng = np.random.default_rng(7)
 
