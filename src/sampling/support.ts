@@ -33,6 +33,13 @@ export function innerBias({ stop, bias }: Support, vocabulary: number): Float32A
   return inner
 }
 
+/** What is added to the logits of the token after `prefix` tokens: −∞ where it may not stand. [vocabulary] */
+export function biasAfter(support: Support, prefix: number, vocabulary: number): Float32Array {
+  const bias = innerBias(support, vocabulary)
+  if (isTerminable(support, prefix)) bias[support.stop] = 0
+  return bias
+}
+
 /** @throws UserError where the limits contradict each other or name tokens that do not exist */
 export function checkSupport(support: Support, vocabulary: number): Support {
   const { stop, minTokens, maxTokens, bias } = support
