@@ -26,6 +26,15 @@ export const sizes = {
     n_layer: 48,
     n_head: 25,
   },
+  'gpt-j-6b': {
+    model_type: 'gptj',
+    vocab_size: 50_400,
+    n_positions: 2048,
+    n_embd: 4096,
+    n_layer: 28,
+    n_head: 16,
+    rotary_dim: 64,
+  },
   'smollm2-135m': llama({
     layers: 30,
     width: 576,
