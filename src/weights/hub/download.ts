@@ -83,7 +83,7 @@ async function appendRest(file: RemoteFile, handle: FileHandle, { fetch, onBytes
   const headers: Record<string, string> = { 'accept-encoding': 'identity' } // ranges count bytes of the file itself
   if (at > 0) headers.range = `bytes=${at}-`
   const response = await fetch(file.url, { headers, signal })
-  if (response.status !== 206) {
+  if (at > 0 && response.status !== 206) {
     await handle.truncate(0) // this server sends no parts
     at = 0
   }
