@@ -5,10 +5,11 @@
 import { resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import { describeModel, type LanguageModel, loadLanguageModel, localModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { seededRandom } from '../random.ts'
+import type { Device } from '../runtime/providers.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
@@ -46,7 +47,7 @@ export type ReadyRun = OpenRun & {
 
 export type NewRun = {
   task: string
-  /** The model's folder or file. */
+  /** The model's folder, its file, or its id on the hub. */
   model: string
   data: string
   /** Default: a part of the data is held out. */
@@ -54,6 +55,7 @@ export type NewRun = {
   /** The data's names for the task's columns. */
   columns?: ColumnMap
   training?: TrainingOptions
+  device?: Device
   threads?: number
   /** Default: the next free runs/<task>-<n>. */
   folder?: string
@@ -61,14 +63,15 @@ export type NewRun = {
   command?: string
 }
 
-/** What may be otherwise when a run is opened again: where its model is by now, and the threads. */
-export type Reopening = { model?: string; threads?: number }
+/** What may be otherwise when a run is opened again: where its model is by now, and what computes. */
+export type Reopening = Pick<Partial<NewRun>, 'model' | 'device' | 'threads'>
 
 /** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
 export async function startRun(options: NewRun): Promise<ReadyRun> {
   const task = taskNamed(options.task)
   const folder = options.folder ?? nextRunFolder('runs', task.name)
   refuseExisting(folder)
+  const model = await localModel(options.model)
   const record: RunRecord = {
     command: options.command ?? '',
     task: task.name,
@@ -78,7 +81,8 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     columns: Object.fromEntries(
       Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
     ),
-    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
+    model: { folder: resolve(model), sha256: hashOfModel(model) },
+    device: options.device ?? 'cpu',
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
@@ -94,7 +98,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
  * @throws UserError where the model or the data is not the run's any more, or the checkpoint is damaged
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
-  const record = reopened(folder, changes)
+  const record = await reopened(folder, changes)
   return prepare(folder, record, async (run) => {
     const state = await rewind(folder, fromStep)
     writeRecord(folder, record)
@@ -104,7 +108,7 @@ export async function resumeRun(folder: string, changes: Reopening = {}, fromSte
 
 /** A run's model, to use its adapter. @throws UserError where the model is not the run's */
 export async function openRun(folder: string, changes: Reopening = {}): Promise<OpenRun> {
-  const record = reopened(folder, changes)
+  const record = await reopened(folder, changes)
   return { folder, record, task: taskNamed(record.task), model: await loadModel(record) }
 }
 
@@ -167,12 +171,12 @@ async function prepare(
   }
 }
 
-const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
+const loadModel = ({ model, device, threads }: RunRecord) => loadLanguageModel(model.folder, { device, threads })
 
 /** A run's record with what is otherwise now. @throws UserError where the model is another one */
-function reopened(folder: string, { model, threads }: Reopening): RunRecord {
+async function reopened(folder: string, { model, device, threads }: Reopening): Promise<RunRecord> {
   const record = readRecord(folder)
-  const modelFolder = model === undefined ? record.model.folder : resolve(model)
+  const modelFolder = model === undefined ? record.model.folder : resolve(await localModel(model))
   if (hashOfModel(modelFolder) !== record.model.sha256)
     throw new UserError({
       what: 'this is not the model of the run, or it has changed since',
@@ -182,6 +186,7 @@ function reopened(folder: string, { model, threads }: Reopening): RunRecord {
   return {
     ...record,
     model: { ...record.model, folder: modelFolder },
+    device: device ?? record.device,
     threads: threads ?? record.threads,
   }
 }
