@@ -5,7 +5,7 @@ import type { Device } from '../runtime/providers.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
+import { type DownloadProgress, type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
 import type { Weights } from '../weights/open-weights.ts'
 import type { Architecture, ModelDescription } from './architecture.ts'
 import { gpt2 } from './gpt2.ts'
@@ -31,13 +31,15 @@ export type LoadOptions = {
   threads?: number
   /** Where the model runs; default: the processor. */
   device?: Device
+  /** Follows the download of a model that comes from the hub. */
+  onDownload?: (progress: DownloadProgress) => void
 }
 
 /** Parameters below which an operation is too short for several threads, and prompts run side by side instead. */
 const SMALL_MODEL = 20_000_000
 
 /** The path of a model; one of the hub is fetched, and refused before its weights where it cannot be run. */
-export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> = {}): Promise<string> =>
+export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> = {}) =>
   resolveModel(spec, { ...options, check: describeModel })
 
 /**
@@ -46,7 +48,8 @@ export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> 
  * @throws UserError for a missing, damaged or unsupported model, before any weight is read
  */
 export async function loadLanguageModel(spec: string, options: LoadOptions = {}): Promise<LanguageModel> {
-  const path = await localModel(spec)
+  await refuseAbsentDevice(options.device ?? 'cpu')
+  const path = await localModel(spec, { onProgress: options.onDownload })
   const files = modelFiles(path)
   const description = describeModel(path)
   const tokenizer = await files.tokenizer()

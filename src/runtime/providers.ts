@@ -18,6 +18,9 @@ export const deviceNeeds = (device: Device) => needs[device]
 /** The providers to ask for, in this order: what a device cannot compute falls to the processor. */
 export const providersOf = (device: Device): Device[] => (device === 'cpu' ? ['cpu'] : [device, 'cpu'])
 
+/** The version of ONNX Runtime. */
+export const runtimeVersion = async (): Promise<string> => (await import('onnxruntime-node')).env.versions.common
+
 /** The devices that the runtime was built for on this platform. That the machine has them is another matter. */
 export async function builtDevices(): Promise<Device[]> {
   const { listSupportedBackends } = await import('onnxruntime-node')

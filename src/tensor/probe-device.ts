@@ -8,8 +8,18 @@ import { buildProgram } from './program.ts'
 
 const product = buildProgram('probe', { x: { dtype: 'float32', shape: [2, 2] } }, ({ x }) => ({ y: matmul(x, x) }))
 
-/** Why a device cannot be used here; undefined where it computes. */
-export async function deviceProblem(device: Device): Promise<string | undefined> {
+const problems = new Map<Device, Promise<string | undefined>>()
+
+/** Why a device cannot be used here; undefined where it computes. It is tried once. */
+export function deviceProblem(device: Device): Promise<string | undefined> {
+  const known = problems.get(device)
+  if (known) return known
+  const problem = tryDevice(device)
+  problems.set(device, problem)
+  return problem
+}
+
+async function tryDevice(device: Device): Promise<string | undefined> {
   if (device === 'cpu') return undefined
   if (!(await builtDevices()).includes(device))
     return `ONNX Runtime is not built with it for ${process.platform} on ${process.arch}`
@@ -41,7 +51,6 @@ export async function refuseAbsentDevice(device: Device): Promise<void> {
   const others = await Promise.all(devices.map(async (other) => ((await deviceProblem(other)) ? [] : [other])))
   throw new UserError({
     what: `the device "${device}" is not there: ${problem}`,
-    where: '--device',
     fix: `it needs ${deviceNeeds(device)}; this machine has ${others.flat().join(', ')}`,
   })
 }

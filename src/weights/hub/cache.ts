@@ -104,4 +104,11 @@ function refsIn(folder: string): [name: string, commit: string][] {
     .map((name) => [name.split(sep).join('/'), readFileSync(join(folder, name), 'utf8').trim()])
 }
 
+/** Bytes of all models in the cache; what two commits share counts once. */
+export const cacheBytes = (): number =>
+  namesIn(cacheFolder())
+    .map((name) => join(cacheFolder(), name, 'blobs'))
+    .flatMap((blobs) => namesIn(blobs).map((name) => statSync(join(blobs, name), { throwIfNoEntry: false })?.size ?? 0))
+    .reduce((sum, bytes) => sum + bytes, 0)
+
 const namesIn = (folder: string) => (existsSync(folder) ? readdirSync(folder).sort() : [])

@@ -42,7 +42,7 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   const isCurrent = isCommit(model.revision) || !options.update
   if (cached?.isWhole && isCurrent) return cached.path
   try {
-    if (isOffline()) throw notCached(model)
+    if (isOffline()) throw offline(model, cached !== undefined)
     return await fetchModel(model, options)
   } catch (error) {
     const isRefusal = !(error instanceof UserError) || error.exitCode === 2
@@ -51,9 +51,11 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   }
 }
 
-const notCached = (model: HubModel) =>
+const offline = (model: HubModel, isCached: boolean) =>
   new UserError({
-    what: 'this model is not in the cache, and HF_HUB_OFFLINE forbids to fetch it',
+    what: isCached
+      ? 'HF_HUB_OFFLINE forbids to ask for a newer commit'
+      : 'this model is not in the cache, and HF_HUB_OFFLINE forbids to fetch it',
     where: formatHubModel(model),
     fix: OFFLINE_WAYS,
   })
