@@ -29,31 +29,29 @@ export function defineSample(program: Command, terminal: Terminal): void {
   withExamples(withCommonOptions(command), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
-  ]).action((folder: string | undefined, options: SampleOptions) => sample(folder, options, terminal))
+  ]).action((folder: string | undefined, options: SampleOptions) =>
+    sample(folder, { ...options, onDownload: downloadProgress(terminal.stderr) }, terminal),
+  )
 }
 
 const sample = (folder: string | undefined, options: SampleOptions, terminal: Terminal) =>
-  withSampler(
-    folder,
-    { ...options, onDownload: downloadProgress(terminal.stderr) },
-    async ({ task, model, adapter, training }) => {
-      const example = Object.fromEntries(Object.keys(task.columns).map((column) => [column, textOf(column, options)]))
-      const { maxTokens } = training.latent
-      const [prompt] = resolvePrompts([task.prompt(example, model)], { model, maxTokens })
-      const support = supportOf(training, model)
-      const draws = seededRandom(options.seed).at('sample')
-      const samples = await drawScored({ model, adapter, support }, prompt, { samples: options.samples, draws })
-      if (options.json) return printJson(terminal, samples)
-      const end = shownEnd(model, training)
-      const rows = samples.map(({ text, logQ, logReward }) => [
-        logQ.toFixed(1),
-        logReward.toFixed(1),
-        oneLine(text + end),
-      ])
-      const table = plainTable([['log q', 'log R', ''], ...rows], { colAligns: ['right', 'right', 'left'] })
-      terminal.stdout.write(`${table}\n`)
-    },
-  )
+  withSampler(folder, options, async ({ task, model, adapter, training }) => {
+    const example = Object.fromEntries(Object.keys(task.columns).map((column) => [column, textOf(column, options)]))
+    const { maxTokens } = training.latent
+    const [prompt] = resolvePrompts([task.prompt(example, model)], { model, maxTokens })
+    const support = supportOf(training, model)
+    const draws = seededRandom(options.seed).at('sample')
+    const samples = await drawScored({ model, adapter, support }, prompt, { samples: options.samples, draws })
+    if (options.json) return printJson(terminal, samples)
+    const end = shownEnd(model, training)
+    const rows = samples.map(({ text, logQ, logReward }) => [
+      logQ.toFixed(1),
+      logReward.toFixed(1),
+      oneLine(text + end),
+    ])
+    const table = plainTable([['log q', 'log R', ''], ...rows], { colAligns: ['right', 'right', 'left'] })
+    terminal.stdout.write(`${table}\n`)
+  })
 
 function textOf(column: string, options: SampleOptions): string {
   const text = options[column]
