@@ -14,13 +14,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { run } from '../src/cli/commands.ts'
 import { logSumExp } from '../src/log-space.ts'
 import { embeddedModel } from '../src/tasks/embedded.ts'
 import type { Report } from '../src/tasks/report.ts'
+import { flowtune } from './command-line.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'cli-'))
 const path = (...names: string[]) => join(home, ...names)
@@ -29,24 +28,6 @@ afterAll(() => rmSync(home, { recursive: true }))
 function file(name: string, content: string | Uint8Array): string {
   writeFileSync(path(name), content)
   return path(name)
-}
-
-class Captured extends Writable {
-  text = ''
-  isTTY = false
-  columns = 100
-  override _write(chunk: Buffer, _: string, done: () => void) {
-    this.text += chunk
-    done()
-  }
-}
-
-/** Carries out a command line in this process. */
-async function flowtune(words: readonly string[], isTTY = false) {
-  const [stdout, stderr] = [new Captured(), new Captured()]
-  stderr.isTTY = isTTY
-  const code = await run(words, { stdout, stderr })
-  return { code, out: stdout.text, err: stderr.text }
 }
 
 /** What a command line says of bad input: lines that begin with the program's name, no stack, exit code 2, no result. */

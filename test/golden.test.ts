@@ -20,6 +20,7 @@ import { scoreText } from '../src/models/score-text.ts'
 import { seededRandom } from '../src/random.ts'
 import { sampleLatents } from '../src/sampling/sample.ts'
 import { openSafetensors } from '../src/weights/safetensors.ts'
+import { presentDevices } from './devices.ts'
 
 const golden = new URL('./golden/', import.meta.url).pathname
 const TOLERANCE = 1e-4 // relative; the golden values are float32 from another order of summation
@@ -32,14 +33,18 @@ test('every architecture has a golden checkpoint', () => {
   expect(Object.keys(architectures).filter((name) => !types.includes(name))).toEqual([])
 })
 
-describe.each(checkpoints)('%s agrees with transformers and PEFT', (name) => {
+const onDevices = presentDevices('checkpoints').flatMap((device) => checkpoints.map((name) => ({ name, ...device })))
+
+describe.each(onDevices)('$name on $device agrees with transformers and PEFT', ({ name, device, errorFactor }) => {
+  const close = (actual: ArrayLike<number>, wanted: ArrayLike<number>) =>
+    closeTo(actual, wanted, TOLERANCE * errorFactor)
   const expected = JSON.parse(readFileSync(`${golden}models-${name}.json`, 'utf8'))
   const folder = `${golden}checkpoints/${name}`
   let model: ModelDescription
   let lanes: Lanes
   let adapter: LoraAdapter
   beforeAll(async () => {
-    ;({ description: model, lanes } = await loadWeights(folder, describeModel(folder), { threads: 1 }))
+    ;({ description: model, lanes } = await loadWeights(folder, describeModel(folder), { threads: 1, device }))
     adapter = readPeftFolder(`${golden}adapters/${name}`)
   })
   afterAll(() => lanes.dispose())
@@ -151,9 +156,9 @@ describe('the embedded model agrees with transformers on real text', () => {
       const { description, tokenizer, lanes } = model
       const encoded = tokenizer.encode(text === '<s>' ? '' : text, { addSpecialTokens: true })
       expect(encoded).toEqual(tokens)
-      close(await lanes.use((lane) => scoreText(lane, { model: description }, tokens)), log_p_of_each_next_token)
+      closeTo(await lanes.use((lane) => scoreText(lane, { model: description }, tokens)), log_p_of_each_next_token)
       const logits = await lanes.use((lane) => textLogits(lane, { model: description }, tokens))
-      close(logits.subarray(-logits_last.length), logits_last)
+      closeTo(logits.subarray(-logits_last.length), logits_last)
     }
   })
 
@@ -169,9 +174,9 @@ describe('the embedded model agrees with transformers on real text', () => {
 })
 
 /** Equal to the tolerance, relative to the largest value. */
-function close(actual: ArrayLike<number>, wanted: ArrayLike<number>) {
+function closeTo(actual: ArrayLike<number>, wanted: ArrayLike<number>, tolerance = TOLERANCE) {
   expect(actual.length).toBe(wanted.length)
   const scale = Math.max(1, ...Array.from(wanted, Math.abs))
   const worst = Math.max(0, ...Array.from(wanted, (value, i) => Math.abs(value - actual[i])))
-  expect(worst / scale).toBeLessThan(TOLERANCE)
+  expect(worst / scale).toBeLessThan(tolerance)
 }

@@ -1,21 +1,28 @@
 /** @file Options that commands share, and how their texts become values. */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { readJson } from '../files.ts'
+import { type Device, devices } from '../runtime/providers.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 
-export type CommonOptions = { threads?: number; json?: true }
+export type CommonOptions = { device?: Device; threads?: number; json?: true }
+
+export const withJson = (command: Command) =>
+  command.option('--json', 'print the result as JSON and nothing else on standard output')
 
 export const withCommonOptions = (command: Command) =>
-  command
+  withJson(command)
+    .addOption(new Option('--device <name>', 'what computes (default: cpu)').choices(devices))
     .option(
       '--threads <number>',
       'threads to compute with (default: the cores that this machine grants)',
       wholeNumber(1),
     )
-    .option('--json', 'print the result as JSON and nothing else on standard output')
+
+/** What `--model` takes. */
+export const MODEL_HELP = 'a model: its folder, its GGUF file, or owner/name[@revision][:file.gguf] on the hub'
 
 export const withExamples = (command: Command, examples: readonly string[]) =>
   command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ flowtune ${example}`).join('\n')}`)

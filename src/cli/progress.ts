@@ -1,5 +1,7 @@
 /** @file How far a long job is: one bar on a terminal, a plain line for every tenth elsewhere. Both on stderr. */
 import cliProgress from 'cli-progress'
+import { formatBytes } from '../files.ts'
+import type { LoadOptions } from '../models/language-model.ts'
 import type { TrainingEvent } from '../trainers/events.ts'
 import { duration, type Output } from './terminal.ts'
 
@@ -9,20 +11,35 @@ const PLAIN_LINES = 10
 const BAR_WIDTH = 24
 const DEFAULT_COLUMNS = 80
 
-/** @param from where it begins: a resumed run has done a part already */
-export function startProgress(output: Output, label: string, total: number, from = 0): Progress {
+/**
+ * @param from where it begins: a resumed run has done a part already
+ * @param show how a number of what is done is written
+ */
+export function startProgress(
+  output: Output,
+  label: string,
+  total: number,
+  { from = 0, show = String }: { from?: number; show?: (done: number) => string } = {},
+): Progress {
   const started = performance.now()
   const describe = (done: number, figures: string) => {
     const secondsLeft = ((performance.now() - started) / 1000 / (done - from)) * (total - done)
     const left = done > from ? `${duration(secondsLeft)} left` : 'starting'
     return [left, figures].filter(Boolean).join(', ')
   }
-  return output.isTTY ? showBar(output, label, total, from, describe) : writeLines(output, label, total, from, describe)
+  const shown = { label, total, from, show, describe }
+  return output.isTTY ? showBar(output, shown) : writeLines(output, shown)
 }
 
-type Describe = (done: number, figures: string) => string
+type Shown = {
+  label: string
+  total: number
+  from: number
+  show: (done: number) => string
+  describe: (done: number, figures: string) => string
+}
 
-function showBar(output: Output, label: string, total: number, from: number, describe: Describe): Progress {
+function showBar(output: Output, { label, total, from, describe }: Shown): Progress {
   const bar = new cliProgress.SingleBar({
     stream: output,
     clearOnComplete: true,
@@ -40,16 +57,34 @@ function showBar(output: Output, label: string, total: number, from: number, des
   return { at: (done, figures = '') => bar.update(done, { text: describe(done, figures) }), stop: () => bar.stop() }
 }
 
-function writeLines(output: Output, label: string, total: number, from: number, describe: Describe): Progress {
+function writeLines(output: Output, { label, total, from, show, describe }: Shown): Progress {
   let written = Math.floor((from * PLAIN_LINES) / total)
   return {
     at(done, figures = '') {
       const tenths = Math.floor((done * PLAIN_LINES) / total)
       if (tenths === written) return
       written = tenths
-      output.write(`${label} ${done}/${total} (${Math.floor((done / total) * 100)}%): ${describe(done, figures)}\n`)
+      output.write(
+        `${label} ${show(done)}/${show(total)} (${Math.floor((done / total) * 100)}%): ${describe(done, figures)}\n`,
+      )
     },
     stop: () => {},
+  }
+}
+
+/** Shows a download, file after file. */
+export function downloadProgress(output: Output): NonNullable<LoadOptions['onDownload']> {
+  let current: { file: string; from: number; started: number; progress: Progress } | undefined
+  return ({ file, received, size }) => {
+    if (current?.file !== file) {
+      current?.progress.stop()
+      const progress = startProgress(output, file, size, { from: received, show: formatBytes })
+      current = { file, from: received, started: performance.now(), progress }
+    }
+    const { from, started, progress } = current
+    const rate = (received - from) / ((performance.now() - started) / 1000)
+    progress.at(received, received > from ? `${formatBytes(rate)}/s` : '')
+    if (received === size) progress.stop()
   }
 }
 

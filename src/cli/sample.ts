@@ -5,6 +5,7 @@ import { drawScored } from '../tasks/draw.ts'
 import { tasks } from '../tasks/index.ts'
 import { resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import { type CommonOptions, wholeNumber, withCommonOptions, withExamples } from './options.ts'
+import { downloadProgress } from './progress.ts'
 import { type SamplerOptions, withSampler } from './sampler.ts'
 import { shownEnd } from './screen.ts'
 import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
@@ -19,7 +20,7 @@ export function defineSample(program: Command, terminal: Terminal): void {
       'draw from a trained sampler, or from a model as it is; log q and log R (nats) count the terminal token, which the JSON leaves out of text and tokens',
     )
     .argument('[run]', 'the run folder whose adapter to use')
-    .option('--model <folder>', 'a model without a run, or where the model of the run is now')
+    .option('--model <model>', 'a model without a run, or where the model of the run is now')
     .option('--adapter <folder>', 'a PEFT folder to use')
     .option('--samples <number>', 'how many', wholeNumber(1), 8)
     .option('--seed <number>', 'every random draw follows from it', wholeNumber(0), 0)
@@ -28,7 +29,9 @@ export function defineSample(program: Command, terminal: Terminal): void {
   withExamples(withCommonOptions(command), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
-  ]).action((folder: string | undefined, options: SampleOptions) => sample(folder, options, terminal))
+  ]).action((folder: string | undefined, options: SampleOptions) =>
+    sample(folder, { ...options, onDownload: downloadProgress(terminal.stderr) }, terminal),
+  )
 }
 
 const sample = (folder: string | undefined, options: SampleOptions, terminal: Terminal) =>

@@ -9,6 +9,7 @@ import { interruptible } from './interrupt.ts'
 import {
   type CommonOptions,
   columnMap,
+  MODEL_HELP,
   refuseTogether,
   setting,
   type TrainingFlags,
@@ -17,7 +18,7 @@ import {
   withCommonOptions,
   withExamples,
 } from './options.ts'
-import { type Progress, startProgress, trainingFigures } from './progress.ts'
+import { downloadProgress, type Progress, startProgress, trainingFigures } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 
@@ -49,7 +50,7 @@ export function defineStart(program: Command, terminal: Terminal): void {
     ['start', 'start --steps 100 --seed 1'],
   ).action(async (options: RunOptions) => {
     const what = { task: 'infilling', model: embeddedModel, ...embeddedStories }
-    await trainAndEvaluate(await startRun(newRun(what, options, program)), terminal, options)
+    await trainAndEvaluate(await startRun(newRun(what, options, program, terminal)), terminal, options)
   })
 }
 
@@ -67,7 +68,7 @@ export function defineTrain(program: Command, terminal: Terminal): void {
         )
         .option('--test-data <file>', 'examples to evaluate on (default: a tenth of the data, at most 40)')
         .option('--columns <map>', "the file's names for the task's columns", columnMap)
-        .option('--model <folder>', 'a model in Hugging Face form (default: the embedded one)')
+        .option('--model <model>', `${MODEL_HELP} (default: the embedded one)`)
         .option('--resume <run>', 'go on with a run that was stopped')
         .option('--from-step <number>', 'with --resume: from an earlier checkpoint', wholeNumber(0)),
     ),
@@ -83,21 +84,23 @@ export function defineTrain(program: Command, terminal: Terminal): void {
     refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
     if (data === undefined)
       throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
-    const run = await startRun(newRun({ task, model, data, testData, columns }, options, program))
+    const run = await startRun(newRun({ task, model, data, testData, columns }, options, program, terminal))
     await trainAndEvaluate(run, terminal, options)
   })
 }
 
-const newRun = (what: NewRun, options: RunOptions, program: Command): NewRun => ({
+const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }: Terminal): NewRun => ({
   ...what,
   training: trainingOptions(options),
+  device: options.device,
   threads: options.threads,
+  onDownload: downloadProgress(stderr),
   folder: options.out,
   command: program.args.join(' '),
 })
 
 async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
-  const { data, testData, columns, model, threads, steps, fromStep, out, config, set, seed } = options
+  const { data, testData, columns, model, device, threads, steps, fromStep, out, config, set, seed } = options
   refuseTogether(
     '--resume',
     {
@@ -112,7 +115,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
     },
     'a run goes on with what its config.json says',
   )
-  const run = await resumeRun(folder, { model, threads }, fromStep)
+  const run = await resumeRun(folder, { model, device, threads, onDownload: downloadProgress(stderr) }, fromStep)
   stderr.write(
     run.state
       ? `going on from the checkpoint of step ${run.state.step} of ${run.record.training.steps}\n`
@@ -160,7 +163,7 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
         const { frozen, trained } = event.parameters
         stderr.write(`${model.name}, ${count(frozen)} parameters, and an adapter of ${count(trained)}; `)
         stderr.write(`${count(training.length)} prompts, ${heldOut.length} held out; ${folder}\n`)
-        progress = startProgress(stderr, 'training', event.steps, event.step)
+        progress = startProgress(stderr, 'training', event.steps, { from: event.step })
       }
       if (event.kind === 'step') progress?.at(event.step, figures(event))
       if (event.kind === 'finished' && event.reason === 'stopped') return event.step

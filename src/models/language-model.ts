@@ -1,7 +1,10 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
 import { UserError } from '../errors.ts'
+import type { Device } from '../runtime/providers.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { type DownloadProgress, type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
 import type { Weights } from '../weights/open-weights.ts'
 import type { Architecture, ConfigDescription, Holding, ModelDescription } from './architecture.ts'
 import { gptNeox } from './gpt-neox.ts'
@@ -33,16 +36,27 @@ export type LanguageModel = {
 export type LoadOptions = {
   /** Threads in all; default: the cores that this process may use. */
   threads?: number
+  /** Where the model runs; default: the processor. */
+  device?: Device
+  /** Follows the download of a model that comes from the hub. */
+  onDownload?: (progress: DownloadProgress) => void
 }
 
 /** Parameters below which an operation is too short for several threads, and prompts run side by side instead. */
 const SMALL_MODEL = 20_000_000
 
+/** The path of a model; one of the hub is fetched, and refused before its weights where it cannot be run. */
+export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> = {}) =>
+  resolveModel(spec, { ...options, check: describeModel })
+
 /**
- * Loads a model: a folder in Hugging Face form (config.json, tokenizer.json, safetensors). Call `dispose` when done.
+ * Loads a model: a folder in Hugging Face form (config.json, tokenizer.json, safetensors), a GGUF file, or `owner/name[@revision]`
+ * on the hub. Call `dispose` when done.
  * @throws UserError for a missing, damaged or unsupported model, before any weight is read
  */
-export async function loadLanguageModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+export async function loadLanguageModel(spec: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  await refuseAbsentDevice(options.device ?? 'cpu')
+  const path = await localModel(spec, { onProgress: options.onDownload })
   const files = modelFiles(path)
   const description = describeModel(path)
   const tokenizer = await files.tokenizer()
@@ -53,13 +67,14 @@ export async function loadLanguageModel(path: string, options: LoadOptions = {})
 export async function loadWeights(
   path: string,
   description: ModelDescription,
-  { threads = grantedCores() }: LoadOptions = {},
+  { threads = grantedCores(), device = 'cpu' }: LoadOptions = {},
 ) {
+  await refuseAbsentDevice(device)
   const weights = modelFiles(path).openWeights()
   try {
     const names = checkedNames(weights, description)
     const lanes = await openLanes(
-      laneShape(description, threads),
+      laneShape(description, threads, device),
       storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
     )
     return { description, lanes, dispose: () => lanes.dispose() }
@@ -68,9 +83,11 @@ export async function loadWeights(
   }
 }
 
-/** How many lanes a model gets, and how many threads each. */
-export const laneShape = (description: ModelDescription, threads: number) =>
-  parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
+/** How many lanes a model gets, and how many threads each. Another device than the processor is shared by none. */
+export const laneShape = (description: ModelDescription, threads: number, device: Device = 'cpu') =>
+  parameterCount(description) < SMALL_MODEL && device === 'cpu'
+    ? { device, count: threads, threads: 1 }
+    : { device, count: 1, threads }
 
 /** Number of frozen parameters; a tied head counts once. */
 export const parameterCount = ({ weights }: ConfigDescription) =>

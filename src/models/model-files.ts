@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { UserError } from '../errors.ts'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
+import { hubIdOf } from '../weights/hub/cache.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
 import { contentHash } from './content-hash.ts'
 
@@ -32,7 +33,7 @@ export const modelFiles = (path: string): ModelFiles => folderFiles(path)
 function folderFiles(folder: string): ModelFiles {
   const configPath = join(folder, 'config.json')
   return {
-    name: basename(resolve(folder)),
+    name: hubIdOf(folder) ?? basename(resolve(folder)),
     path: folder,
     configPath,
     config: () => readConfig(folder, configPath),

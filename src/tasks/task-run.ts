@@ -5,11 +5,18 @@
 import { resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import {
+  describeModel,
+  type LanguageModel,
+  type LoadOptions,
+  loadLanguageModel,
+  localModel,
+} from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { seededRandom } from '../random.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { type Prompt, resolvePrompts } from '../trainers/prompts.ts'
@@ -44,9 +51,9 @@ export type ReadyRun = OpenRun & {
   state?: TrainingState
 }
 
-export type NewRun = {
+export type NewRun = LoadOptions & {
   task: string
-  /** The model's folder or file. */
+  /** The model's folder, its file, or its id on the hub. */
   model: string
   data: string
   /** Default: a part of the data is held out. */
@@ -54,15 +61,14 @@ export type NewRun = {
   /** The data's names for the task's columns. */
   columns?: ColumnMap
   training?: TrainingOptions
-  threads?: number
   /** Default: the next free runs/<task>-<n>. */
   folder?: string
   /** What the user typed, for the record. */
   command?: string
 }
 
-/** What may be otherwise when a run is opened again: where its model is by now, and the threads. */
-export type Reopening = { model?: string; threads?: number }
+/** What may be otherwise when a run is opened again: where its model is by now, and what computes. */
+export type Reopening = LoadOptions & { model?: string }
 
 /** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
 export async function startRun(options: NewRun): Promise<ReadyRun> {
@@ -78,7 +84,8 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     columns: Object.fromEntries(
       Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
     ),
-    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
+    model: await recordOfModel(options.model, options),
+    device: options.device ?? 'cpu',
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
@@ -94,7 +101,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
  * @throws UserError where the model or the data is not the run's any more, or the checkpoint is damaged
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
-  const record = reopened(folder, changes)
+  const record = await reopened(folder, changes)
   return prepare(folder, record, async (run) => {
     const state = await rewind(folder, fromStep)
     writeRecord(folder, record)
@@ -104,7 +111,7 @@ export async function resumeRun(folder: string, changes: Reopening = {}, fromSte
 
 /** A run's model, to use its adapter. @throws UserError where the model is not the run's */
 export async function openRun(folder: string, changes: Reopening = {}): Promise<OpenRun> {
-  const record = reopened(folder, changes)
+  const record = await reopened(folder, changes)
   return { folder, record, task: taskNamed(record.task), model: await loadModel(record) }
 }
 
@@ -167,27 +174,30 @@ async function prepare(
   }
 }
 
-const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
+const loadModel = ({ model, device, threads }: RunRecord) => loadLanguageModel(model.folder, { device, threads })
 
 /** A run's record with what is otherwise now. @throws UserError where the model is another one */
-function reopened(folder: string, { model, threads }: Reopening): RunRecord {
+async function reopened(folder: string, changes: Reopening): Promise<RunRecord> {
   const record = readRecord(folder)
-  const modelFolder = model === undefined ? record.model.folder : resolve(model)
-  if (hashOfModel(modelFolder) !== record.model.sha256)
+  const model = await recordOfModel(changes.model ?? record.model.folder, changes)
+  if (model.sha256 !== record.model.sha256)
     throw new UserError({
       what: 'this is not the model of the run, or it has changed since',
-      where: modelFolder,
+      where: model.folder,
       fix: 'give the model that the run began with',
     })
   return {
     ...record,
-    model: { ...record.model, folder: modelFolder },
-    threads: threads ?? record.threads,
+    model,
+    device: changes.device ?? record.device,
+    threads: changes.threads ?? record.threads,
   }
 }
 
-/** @throws UserError saying what is missing, where the hash alone would only fail or differ */
-function hashOfModel(path: string): string {
+/** Where a model is, and what. @throws UserError saying what is missing, where the hash alone would only fail or differ */
+async function recordOfModel(spec: string, { device = 'cpu', onDownload }: LoadOptions): Promise<RunRecord['model']> {
+  await refuseAbsentDevice(device)
+  const path = await localModel(spec, { onProgress: onDownload })
   describeModel(path)
-  return modelFiles(path).contentHash()
+  return { folder: resolve(path), sha256: modelFiles(path).contentHash() }
 }

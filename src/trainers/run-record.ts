@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { devices } from '../runtime/providers.ts'
 import { trainingSchema } from './config.ts'
 import { readBytes } from './text-file.ts'
 
@@ -18,6 +19,7 @@ export const runRecordSchema = z.strictObject({
   data: hashedFile,
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
+  device: z.enum(devices).default('cpu'),
   threads: z.number().int().positive(),
   training: trainingSchema,
   versions: z.strictObject({ flowtune: z.string(), node: z.string() }),
