@@ -3,7 +3,7 @@
  * logit of a chosen token is one row of the head times one hidden state, so that [tokens, vocabulary] feeds one
  * log-sum-exp and nothing else.
  */
-import { add, gather, logAddExp, logSumExp, matmul, mul, sub, sumLast, where } from '../tensor/ops/index.ts'
+import { add, gather, logAddExp, logSumExp, matmul, mul, sumLast, where } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
@@ -13,10 +13,6 @@ export const chosenLogits = (hidden: Tensor, head: Tensor, from: Tensor, tokens:
 /** log Σ exp of all logits, [queries, 1]. */
 export const logNormaliser = (hidden: Tensor, head: Tensor): Tensor =>
   logSumExp(matmul(hidden, head, { transposeB: true }))
-
-/** log p(token j | everything up to hidden state from[j]), [pairs, 1]. */
-export const tokenLogProbabilities = (hidden: Tensor, head: Tensor, from: Tensor, tokens: Tensor): Tensor =>
-  sub(chosenLogits(hidden, head, from, tokens), gather(logNormaliser(hidden, head), from))
 
 /**
  * The normaliser of a policy under constraints: of all allowed tokens, and of ⊤ where the state may terminate.

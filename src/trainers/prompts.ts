@@ -3,7 +3,8 @@ import { UserError } from '../errors.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
-import { stopToken, tokenBias } from '../tokenizer/vocabulary.ts'
+import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
+import { stopToken, tokenBias, tokensNamed } from '../tokenizer/vocabulary.ts'
 import type { TrainingConfig } from './config.ts'
 
 /** A prompt that latents are sampled for. */
@@ -52,17 +53,20 @@ export function supportOf(
   { description, tokenizer }: LanguageModel,
 ): Support {
   const { vocabulary } = description.dimensions
-  const { allowedTokens, forbiddenTokens, minTokens, maxTokens } = latent
+  const { allowedTokens, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } = latent
+  const named = (tokens: readonly (number | string)[], where: string) => tokensNamed(tokenizer, tokens, where)
   const nameless = range(tokenizer.vocabularySize, vocabulary) // columns that only pad the matrix stand for no text
   const bias = tokenBias(vocabulary, {
-    ...(allowedTokens && { allowed: allowedTokens }),
-    forbidden: [...forbiddenTokens, ...nameless],
+    ...(allowedTokens && { allowed: named(allowedTokens, 'latent.allowedTokens') }),
+    forbidden: [
+      ...named(forbiddenTokens, 'latent.forbiddenTokens'),
+      ...(plainSentence ? unfitForSentence(tokenizer) : []),
+      ...nameless,
+    ],
   })
   const isFree = bias.every((value) => value === 0)
-  return checkSupport(
-    { stop: stopToken(tokenizer, latent.stop), minTokens, maxTokens, ...(!isFree && { bias }) },
-    vocabulary,
-  )
+  const stop = stopToken(tokenizer, latent.stop)
+  return checkSupport({ stop, minTokens, maxTokens, ...(!isFree && { bias }), renormaliseReward }, vocabulary)
 }
 
 const range = (from: number, to: number) => Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i)
