@@ -353,7 +353,6 @@ describe('bad input is told in a line, before any work:', () => {
   })
 
   test.each([
-    ['nothing to train on', ['train'], 'there is nothing to train on; give a file with --data'],
     [
       'an unknown task',
       ['train', 'infiling', '--data', data],

@@ -48,7 +48,7 @@ export function defineEvaluate(program: Command, terminal: Terminal): void {
 
 async function evaluate(run: OpenRun, options: EvaluateOptions, terminal: Terminal): Promise<void> {
   const { data, columns, samples, prompts, seed, json } = options
-  const all = data === undefined ? (await examplesOf(run.record)).heldOut : await readExamples(data, run.task, columns)
+  const all = data === undefined ? (await examplesOf(run)).heldOut : await readExamples(data, run.task, columns)
   if (all.length === 0)
     throw new UserError({ what: 'this run has no held-out prompts', where: run.folder, fix: 'give some with --data' })
   const examples = all.slice(0, prompts)

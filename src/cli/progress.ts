@@ -3,7 +3,12 @@ import cliProgress from 'cli-progress'
 import type { TrainingEvent } from '../trainers/events.ts'
 import { duration, type Output } from './terminal.ts'
 
-export type Progress = { at: (done: number, figures?: string) => void; stop: () => void }
+export type Progress = {
+  at: (done: number, figures?: string) => void
+  /** A line that stays. */
+  note: (line: string) => void
+  stop: () => void
+}
 
 const PLAIN_LINES = 10
 const BAR_WIDTH = 24
@@ -37,7 +42,11 @@ function showBar(output: Output, label: string, total: number, from: number, des
     },
   })
   bar.start(total, from, { text: describe(from, '') })
-  return { at: (done, figures = '') => bar.update(done, { text: describe(done, figures) }), stop: () => bar.stop() }
+  return {
+    at: (done, figures = '') => bar.update(done, { text: describe(done, figures) }),
+    note: (line) => void output.write(`\r\x1b[K${line}\n`), // in the place of the bar, which is drawn again below
+    stop: () => bar.stop(),
+  }
 }
 
 function writeLines(output: Output, label: string, total: number, from: number, describe: Describe): Progress {
@@ -49,6 +58,7 @@ function writeLines(output: Output, label: string, total: number, from: number, 
       written = tenths
       output.write(`${label} ${done}/${total} (${Math.floor((done / total) * 100)}%): ${describe(done, figures)}\n`)
     },
+    note: (line) => void output.write(`${line}\n`),
     stop: () => {},
   }
 }

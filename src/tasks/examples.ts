@@ -11,14 +11,15 @@ const MOST_HELD_OUT = 40
 
 /** @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column */
 export async function readExamples(path: string, task: Task, map: ColumnMap = {}): Promise<Example[]> {
-  const columns = Object.keys(task.columns)
+  const [required, optional] = [task.columns, task.optionalColumns ?? {}].map((columns) => Object.keys(columns))
+  const known = [...required, ...optional]
   for (const name of Object.keys(map)) {
-    if (columns.includes(name)) continue
-    const nearest = nearestName(name, columns)
-    const fix = nearest ? `did you mean "${nearest}"?` : `it has ${columns.join(', ')}`
+    if (known.includes(name)) continue
+    const nearest = nearestName(name, known)
+    const fix = nearest ? `did you mean "${nearest}"?` : `it has ${known.join(', ')}`
     throw new UserError({ what: `${task.name} has no column "${name}"`, fix })
   }
-  return readTable(path, columns, { columns: map })
+  return (await readTable(path, required, { optional, columns: map })) as Example[]
 }
 
 /**
@@ -28,10 +29,17 @@ export async function readExamples(path: string, task: Task, map: ColumnMap = {}
  */
 export function splitExamples(
   examples: readonly Example[],
+  { columns }: Pick<Task, 'columns'>,
   random: Random,
   test?: readonly Example[],
 ): { training: Example[]; heldOut: readonly Example[] } {
-  const heldOut = test ?? chooseHeldOut(examples, random)
+  const keyOf = (example: Example) =>
+    JSON.stringify(
+      Object.keys(columns)
+        .sort()
+        .map((name) => [name, example[name]]),
+    )
+  const heldOut = test ?? chooseHeldOut(examples, keyOf, random)
   const apart = new Set(heldOut.map(keyOf))
   const training = examples.filter((example) => !apart.has(keyOf(example)))
   if (training.length > 0) return { training, heldOut }
@@ -43,7 +51,7 @@ export function splitExamples(
 }
 
 /** Each example's draw is addressed by what it says: neither the order of rows nor new ones change it. */
-function chooseHeldOut(examples: readonly Example[], random: Random): Example[] {
+function chooseHeldOut(examples: readonly Example[], keyOf: (example: Example) => string, random: Random): Example[] {
   const distinct = [...new Map(examples.map((example) => [keyOf(example), example]))]
   if (distinct.length < 2) return []
   const count = Math.min(MOST_HELD_OUT, Math.max(1, Math.round(distinct.length * HELD_OUT_FRACTION)))
@@ -53,5 +61,3 @@ function chooseHeldOut(examples: readonly Example[], random: Random): Example[] 
     .slice(0, count)
     .map(({ example }) => example)
 }
-
-const keyOf = (example: Example) => JSON.stringify(Object.entries(example).sort())

@@ -10,9 +10,12 @@ import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { seededRandom } from '../random.ts'
 import { grantedCores } from '../runtime/threads.ts'
-import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
+import { innerBias } from '../sampling/support.ts'
+import { chatTokens } from '../tokenizer/chat-template.ts'
+import { checkedRewards } from '../trainers/checked-rewards.ts'
+import { parseTrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
-import { type Prompt, resolvePrompts } from '../trainers/prompts.ts'
+import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import {
   adapterFolder,
   createRunFolder,
@@ -28,8 +31,9 @@ import { type HashedFile, hashedFileOf, type RunRecord, version } from '../train
 import type { TrainingState } from '../trainers/state.ts'
 import { fineTune } from '../trainers/train.ts'
 import { readExamples, splitExamples } from './examples.ts'
-import { taskNamed } from './index.ts'
+import { findTask } from './index.ts'
 import type { Example, Task } from './task.ts'
+import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
 export type OpenRun = { folder: string; record: RunRecord; task: Task; model: LanguageModel }
@@ -45,15 +49,20 @@ export type ReadyRun = OpenRun & {
 }
 
 export type NewRun = {
+  /** The name of one of our tasks, or the file of a user's own. */
   task: string
   /** The model's folder or file. */
   model: string
-  data: string
-  /** Default: a part of the data is held out. */
+  /** Default: the task's own examples. */
+  data?: string
+  /** Default: those of the task, or a part of the data is held out. */
   testData?: string
   /** The data's names for the task's columns. */
   columns?: ColumnMap
+  /** They go before the task's own. */
   training?: TrainingOptions
+  /** Write prompts in the chat template of the model. */
+  chat?: boolean
   threads?: number
   /** Default: the next free runs/<task>-<n>. */
   folder?: string
@@ -66,19 +75,23 @@ export type Reopening = { model?: string; threads?: number }
 
 /** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
 export async function startRun(options: NewRun): Promise<ReadyRun> {
-  const task = taskNamed(options.task)
+  const task = await findTask(options.task)
   const folder = options.folder ?? nextRunFolder('runs', task.name)
   refuseExisting(folder)
+  const { data, testData } = filesOf(task, options)
+  const ofFile = (file: string | undefined) => (file === undefined ? null : hashedFileOf(file))
   const record: RunRecord = {
     command: options.command ?? '',
-    task: task.name,
-    training: parseTrainingConfig(options.training ?? {}, 'config'),
-    data: await hashedFileOf(options.data),
-    testData: options.testData === undefined ? null : await hashedFileOf(options.testData),
+    task: isTaskFile(options.task) ? resolve(options.task) : task.name,
+    taskFile: isTaskFile(options.task) ? await hashedFileOf(options.task) : null,
+    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
+    chat: options.chat ? chatTemplateOf(task, options.model) : null,
+    training: parseTrainingConfig(withDefaults(task.defaults ?? {}, options.training ?? {}), 'config'),
+    data: await ofFile(data),
+    testData: await ofFile(testData),
     columns: Object.fromEntries(
       Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
     ),
-    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
@@ -86,6 +99,23 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     createRunFolder(folder, record)
     return run
   })
+}
+
+/** The files that examples come from; none for rows that the task brings along. @throws UserError where there is nothing */
+function filesOf({ examples, name }: Task, { data, testData }: NewRun): Pick<NewRun, 'data' | 'testData'> {
+  if (data !== undefined) return { data, testData }
+  if (examples === undefined)
+    throw new UserError({ what: `there is nothing to train ${name} on`, fix: 'give a file with --data' })
+  return 'data' in examples ? { data: examples.data, testData: testData ?? examples.testData } : { testData }
+}
+
+/** @throws UserError where the model or the task knows no chat */
+export function chatTemplateOf(task: Task, model: string): string {
+  const template = modelFiles(model).chatTemplate()
+  const fix = 'do without --chat'
+  if (template === undefined) throw new UserError({ what: 'the model has no chat template', where: model, fix })
+  if (!task.chat) throw new UserError({ what: `${task.name} cannot be asked for in a chat`, fix })
+  return template
 }
 
 /**
@@ -105,7 +135,7 @@ export async function resumeRun(folder: string, changes: Reopening = {}, fromSte
 /** A run's model, to use its adapter. @throws UserError where the model is not the run's */
 export async function openRun(folder: string, changes: Reopening = {}): Promise<OpenRun> {
   const record = reopened(folder, changes)
-  return { folder, record, task: taskNamed(record.task), model: await loadModel(record) }
+  return { folder, record, task: await taskOf(record), model: await loadModel(record) }
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
@@ -114,7 +144,7 @@ export const train = ({ folder, record, model, prompts, state }: ReadyRun, signa
     fineTune({
       ...record.training,
       model,
-      prompts: prompts.map(({ name, tokens, reward }) => ({ name, prompt: tokens, reward })),
+      prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
       resume: state,
       signal,
     }),
@@ -132,19 +162,27 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
 }
 
 /** The examples of a run. @throws UserError where its data has changed */
-export async function examplesOf({ task, data, testData, columns, training }: RunRecord) {
-  const read = async ({ file, sha256 }: HashedFile) => {
-    if ((await hashedFileOf(file)).sha256 !== sha256)
-      throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
-    return readExamples(file, taskNamed(task), columns)
+export async function examplesOf({ task, record }: Pick<OpenRun, 'task' | 'record'>) {
+  const { data, testData, columns, training } = record
+  const read = async (file: HashedFile) => {
+    await refuseChanged(file)
+    return readExamples(file.file, task, columns)
   }
-  return splitExamples(await read(data), seededRandom(training.seed), testData ? await read(testData) : undefined)
+  const examples = data ? await read(data) : (task.examples as readonly Example[])
+  return splitExamples(examples, task, seededRandom(training.seed), testData ? await read(testData) : undefined)
 }
 
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
-export const promptsOf = ({ task, model, record }: OpenRun, examples: readonly Example[]): Prompt[] =>
+export const promptsOf = (
+  { task, model, record }: Pick<OpenRun, 'task' | 'model'> & { record: Pick<RunRecord, 'training' | 'chat'> },
+  examples: readonly Example[],
+): Prompt[] =>
   resolvePrompts(
-    examples.map((example) => task.prompt(example, model)),
+    examples.map((example) => {
+      const prompt = task.prompt(example, model)
+      if (record.chat === null) return prompt
+      return { ...prompt, prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }
+    }),
     { model, maxTokens: record.training.latent.maxTokens },
   )
 
@@ -154,17 +192,47 @@ async function prepare(
   record: RunRecord,
   finish: (run: ReadyRun) => Promise<ReadyRun>,
 ): Promise<ReadyRun> {
-  const { training, heldOut } = await examplesOf(record)
+  const task = await taskOf(record)
+  const { training, heldOut } = await examplesOf({ task, record })
   const model = await loadModel(record)
   try {
-    const run = { folder, record, task: taskNamed(record.task), model }
+    const run = { folder, record, task, model }
     const prompts = promptsOf(run, training)
     if (heldOut.length > 0) promptsOf(run, heldOut)
+    if (record.taskFile) await tryReward(run, prompts[0])
     return await finish({ ...run, training, prompts, heldOut })
   } catch (error) {
     await model.dispose()
     throw error
   }
+}
+
+/** Asks a user's reward once, for any latent. @throws UserError where it fails or gives no numbers */
+async function tryReward({ model, record }: OpenRun, prompt: Prompt): Promise<void> {
+  const support = supportOf(record.training, model)
+  const { description, tokenizer, lanes } = model
+  const { vocabulary } = description.dimensions
+  const token = innerBias(support, vocabulary).indexOf(0)
+  const latents = [new Array<number>(Math.max(1, support.minTokens)).fill(token)]
+  try {
+    await lanes.use(async (lane) => {
+      const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
+      checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
+    })
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(error.complaint) : error // nothing has been done yet
+  }
+}
+
+/** @throws UserError where the task's file has changed */
+async function taskOf({ task, taskFile }: RunRecord): Promise<Task> {
+  if (taskFile) await refuseChanged(taskFile)
+  return findTask(task)
+}
+
+async function refuseChanged({ file, sha256 }: HashedFile): Promise<void> {
+  if ((await hashedFileOf(file)).sha256 === sha256) return
+  throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
 }
 
 const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })

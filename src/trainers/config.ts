@@ -82,11 +82,37 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({}),
   replay: replayConfigSchema.prefault({}),
+  collapseFraction: fraction
+    .default(0.1)
+    .describe(
+      "warn when the first token's entropy falls below this fraction of what it was at the beginning; 0: never",
+    ),
   checkpoints: z.strictObject({ every: count.default(50).describe('steps'), keep: count.default(2) }).prefault({}),
 })
 
 export type TrainingConfig = z.output<typeof trainingSchema>
 export type TrainingOptions = z.input<typeof trainingSchema>
+
+/**
+ * Options over defaults, key by key. A range or a way from one value to another is one value: neither of its ends goes
+ * with the other's of somebody else.
+ */
+export const withDefaults = (defaults: TrainingOptions, options: TrainingOptions): TrainingOptions =>
+  merged(defaults as JsonObject, options as JsonObject)
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+function merged(defaults: JsonObject, options: JsonObject): JsonObject {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  const values = given.map(([key, value]) => {
+    const usual = defaults[key]
+    return [key, isObject(usual) && isObject(value) && !('from' in value) ? merged(usual, value) : value]
+  })
+  return { ...defaults, ...Object.fromEntries(values) }
+}
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** @throws UserError listing every mistake, with the nearest known key for an unknown one */
 export const parseTrainingConfig = (options: unknown, where: string): TrainingConfig =>
