@@ -8,11 +8,8 @@ import { UserError } from '../errors.ts'
 import { describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
-import { seededRandom } from '../random.ts'
 import { grantedCores } from '../runtime/threads.ts'
-import { innerBias } from '../sampling/support.ts'
 import { chatTokens } from '../tokenizer/chat-template.ts'
-import { checkedRewards } from '../trainers/checked-rewards.ts'
 import { parseTrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
@@ -27,12 +24,13 @@ import {
   rewind,
   writeRecord,
 } from '../trainers/run-folder.ts'
-import { type HashedFile, hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
+import { hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
 import type { TrainingState } from '../trainers/state.ts'
 import { fineTune } from '../trainers/train.ts'
-import { readExamples, splitExamples } from './examples.ts'
+import { examplesOf, filesOf, refuseChanged } from './examples.ts'
 import { findTask } from './index.ts'
 import type { Example, Task } from './task.ts'
+import { tryReward } from './try-reward.ts'
 import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
@@ -101,14 +99,6 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   })
 }
 
-/** The files that examples come from; none for rows that the task brings along. @throws UserError where there is nothing */
-function filesOf({ examples, name }: Task, { data, testData }: NewRun): Pick<NewRun, 'data' | 'testData'> {
-  if (data !== undefined) return { data, testData }
-  if (examples === undefined)
-    throw new UserError({ what: `there is nothing to train ${name} on`, fix: 'give a file with --data' })
-  return 'data' in examples ? { data: examples.data, testData: testData ?? examples.testData } : { testData }
-}
-
 /** @throws UserError where the model or the task knows no chat */
 export function chatTemplateOf(task: Task, model: string): string {
   const template = modelFiles(model).chatTemplate()
@@ -161,17 +151,6 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
   })
 }
 
-/** The examples of a run. @throws UserError where its data has changed */
-export async function examplesOf({ task, record }: Pick<OpenRun, 'task' | 'record'>) {
-  const { data, testData, columns, training } = record
-  const read = async (file: HashedFile) => {
-    await refuseChanged(file)
-    return readExamples(file.file, task, columns)
-  }
-  const examples = data ? await read(data) : (task.examples as readonly Example[])
-  return splitExamples(examples, task, seededRandom(training.seed), testData ? await read(testData) : undefined)
-}
-
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
 export const promptsOf = (
   { task, model, record }: Pick<OpenRun, 'task' | 'model'> & { record: Pick<RunRecord, 'training' | 'chat'> },
@@ -199,7 +178,7 @@ async function prepare(
     const run = { folder, record, task, model }
     const prompts = promptsOf(run, training)
     if (heldOut.length > 0) promptsOf(run, heldOut)
-    if (record.taskFile) await tryReward(run, prompts[0])
+    if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
     return await finish({ ...run, training, prompts, heldOut })
   } catch (error) {
     await model.dispose()
@@ -207,32 +186,10 @@ async function prepare(
   }
 }
 
-/** Asks a user's reward once, for any latent. @throws UserError where it fails or gives no numbers */
-async function tryReward({ model, record }: OpenRun, prompt: Prompt): Promise<void> {
-  const support = supportOf(record.training, model)
-  const { description, tokenizer, lanes } = model
-  const { vocabulary } = description.dimensions
-  const token = innerBias(support, vocabulary).indexOf(0)
-  const latents = [new Array<number>(Math.max(1, support.minTokens)).fill(token)]
-  try {
-    await lanes.use(async (lane) => {
-      const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
-      checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
-    })
-  } catch (error) {
-    throw error instanceof UserError ? new UserError(error.complaint) : error // nothing has been done yet
-  }
-}
-
 /** @throws UserError where the task's file has changed */
 async function taskOf({ task, taskFile }: RunRecord): Promise<Task> {
   if (taskFile) await refuseChanged(taskFile)
   return findTask(task)
-}
-
-async function refuseChanged({ file, sha256 }: HashedFile): Promise<void> {
-  if ((await hashedFileOf(file)).sha256 === sha256) return
-  throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
 }
 
 const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
