@@ -66,7 +66,7 @@ export function defineTrain(program: Command, terminal: Terminal): void {
         .argument('[task]', `what to learn: ${list.join(', ')}, or a file with your own task or reward`, 'infilling')
         .option(
           '--data <file>',
-          'examples: .csv, .tsv, .jsonl or .json with the columns of the task, or .txt with tabs (default: what comes with the task)',
+          'examples: .csv, .tsv, .jsonl or .json with the columns of the task, or .txt, a row a line (default: what comes with the task)',
         )
         .option('--test-data <file>', 'examples to evaluate on (default: a tenth of the data, at most 40)')
         .option('--columns <map>', "the file's names for the task's columns", columnMap)

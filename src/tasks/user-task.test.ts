@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { UserError } from '../errors.ts'
 import type { PromptModel } from './task.ts'
@@ -89,4 +90,10 @@ test.each([
 
 test('a file that is not there is refused as such', async () => {
   await expect(loadTaskFile(join(folder, 'absent.ts'))).rejects.toThrow(/absent\.ts: there is no such file$/)
+})
+
+test('the example is a task', async () => {
+  const task = await loadTaskFile(fileURLToPath(new URL('../../examples/own-reward.ts', import.meta.url)))
+  expect(task.examples).toHaveLength(16)
+  expect(task.defaults).toMatchObject({ latent: { stop: '.' } })
 })
