@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
-import { readExamples } from '../tasks/examples.ts'
+import { examplesOf, readExamples } from '../tasks/examples.ts'
 import { evaluateRun, writeReport } from '../tasks/report.ts'
-import { examplesOf, latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
+import { latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { type CommonOptions, columnMap, wholeNumber, withCommonOptions, withExamples } from './options.ts'
 import { downloadProgress, startProgress } from './progress.ts'
@@ -48,7 +48,7 @@ export function defineEvaluate(program: Command, terminal: Terminal): void {
 
 async function evaluate(run: OpenRun, options: EvaluateOptions, terminal: Terminal): Promise<void> {
   const { data, columns, samples, prompts, seed, json } = options
-  const all = data === undefined ? (await examplesOf(run.record)).heldOut : await readExamples(data, run.task, columns)
+  const all = data === undefined ? (await examplesOf(run)).heldOut : await readExamples(data, run.task, columns)
   if (all.length === 0)
     throw new UserError({ what: 'this run has no held-out prompts', where: run.folder, fix: 'give some with --data' })
   const examples = all.slice(0, prompts)

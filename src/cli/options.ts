@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { readJson } from '../files.ts'
 import { type Device, devices } from '../runtime/providers.ts'
+import { tasks } from '../tasks/index.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 
@@ -48,6 +49,17 @@ export function columnMap(text: string): ColumnMap {
 
 export type Setting = { path: string[]; value: unknown }
 
+/** How a column of a task is given to `sample`: those of our own tasks have options, others are named. */
+export const flagOf = (column: string) =>
+  Object.values(tasks).some(({ columns }) => column in columns) ? `--${column} "…"` : `--field ${column}="…"`
+
+/** "words=dog,ball" */
+export function field(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('It must be like words="dog, ball".')
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
+
 /** "latent.maxTokens=20": the value is JSON, or text where it is none. */
 export function setting(text: string, before: Setting[] = []): Setting[] {
   const at = text.indexOf('=')
@@ -73,7 +85,8 @@ export function trainingOptions({ config, set = [], steps, seed }: TrainingFlags
   const options = settings
     .filter(({ value }) => value !== undefined)
     .reduce((options, { path, value }) => withSetting(options, path, value), file as Record<string, unknown>)
-  return parseTrainingConfig(options, '--set')
+  parseTrainingConfig(options, '--set')
+  return options
 }
 
 function withSetting(

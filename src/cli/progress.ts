@@ -5,7 +5,12 @@ import type { LoadOptions } from '../models/language-model.ts'
 import type { TrainingEvent } from '../trainers/events.ts'
 import { duration, type Output } from './terminal.ts'
 
-export type Progress = { at: (done: number, figures?: string) => void; stop: () => void }
+export type Progress = {
+  at: (done: number, figures?: string) => void
+  /** A line that stays. */
+  note: (line: string) => void
+  stop: () => void
+}
 
 const PLAIN_LINES = 10
 const BAR_WIDTH = 24
@@ -54,7 +59,11 @@ function showBar(output: Output, { label, total, from, describe }: Shown): Progr
     },
   })
   bar.start(total, from, { text: describe(from, '') })
-  return { at: (done, figures = '') => bar.update(done, { text: describe(done, figures) }), stop: () => bar.stop() }
+  return {
+    at: (done, figures = '') => bar.update(done, { text: describe(done, figures) }),
+    note: (line) => void output.write(`\r\x1b[K${line}\n`), // in the place of the bar, which is drawn again below
+    stop: () => bar.stop(),
+  }
 }
 
 function writeLines(output: Output, { label, total, from, show, describe }: Shown): Progress {
@@ -68,6 +77,7 @@ function writeLines(output: Output, { label, total, from, show, describe }: Show
         `${label} ${show(done)}/${show(total)} (${Math.floor((done / total) * 100)}%): ${describe(done, figures)}\n`,
       )
     },
+    note: (line) => void output.write(`${line}\n`),
     stop: () => {},
   }
 }

@@ -3,10 +3,10 @@ import { float32, type HostTensor, int64 } from '../runtime/host-tensor.ts'
 import { openRuntime } from '../runtime/node.ts'
 import type { Runtime } from '../runtime/session.ts'
 import { gradients } from '../tensor/gradient.ts'
-import { constant, sumAll } from '../tensor/ops/index.ts'
+import { constant, gather, sub, sumAll } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { chosenLogits, constrainedLogNormaliser, type Head, logitOf, logits, tokenLogProbabilities } from './head.ts'
+import { chosenLogits, constrainedLogNormaliser, type Head, logitOf, logits, logNormaliser } from './head.ts'
 
 const [STATES, VOCABULARY, WIDTH] = [3, 5, 4]
 const numbers = (count: number, seed: number) => Array.from({ length: count }, (_, i) => Math.sin(seed + 7.7 * i))
@@ -54,6 +54,9 @@ function close(actual: readonly number[], wanted: readonly number[]) {
   for (const [i, value] of wanted.entries()) expect(actual[i]).toBeCloseTo(value, 5)
 }
 
+const tokenLogProbabilities = (hidden: Tensor, head: Head) =>
+  sub(chosenLogits(hidden, head, from, tokens), gather(logNormaliser(hidden, head), from))
+
 const from = constant(int64([4], [0, 2, 2, 1]))
 const tokens = constant(int64([4], [4, 0, 3, 3]))
 const pairs = [
@@ -90,7 +93,7 @@ describe.each([
     const stop = 1
     const mask = [0, Number.NEGATIVE_INFINITY, 0, Number.NEGATIVE_INFINITY, 0]
     const output = await compute(withBias, (hidden, head) => ({
-      log: tokenLogProbabilities(hidden, head, from, tokens),
+      log: tokenLogProbabilities(hidden, head),
       normaliser: constrainedLogNormaliser(hidden, head, {
         bias: constant(float32([VOCABULARY], mask)),
         logitOfStop: logitOf(constant(int64([1], [stop])), hidden, head),
@@ -110,7 +113,7 @@ describe.each([
 
 test("the bias takes part in the gradient: its own is the tokens' counts less their probabilities", async () => {
   const output = await compute(true, (hidden, head) => {
-    const total = sumAll(tokenLogProbabilities(hidden, head, from, tokens))
+    const total = sumAll(tokenLogProbabilities(hidden, head))
     const [ofHidden, ofBias] = gradients(total, [hidden, head.bias!])
     return { ofHidden, ofBias }
   })

@@ -14,7 +14,6 @@ import {
   type StoredMatrix,
   storedProduct,
   storedRows,
-  sub,
   sumLast,
   where,
 } from '../tensor/ops/index.ts'
@@ -57,10 +56,6 @@ export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tenso
 
 /** log Σ exp of all logits, [queries, 1]. */
 export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(logits(hidden, head))
-
-/** log p(token j | everything up to hidden state from[j]), [pairs, 1]. */
-export const tokenLogProbabilities = (hidden: Tensor, head: Head, from: Tensor, tokens: Tensor): Tensor =>
-  sub(chosenLogits(hidden, head, from, tokens), gather(logNormaliser(hidden, head), from))
 
 /**
  * The normaliser of a policy under constraints: of all allowed tokens, and of ⊤ where the state may terminate.

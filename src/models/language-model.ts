@@ -29,6 +29,8 @@ export type LanguageModel = {
   readonly path: string
   readonly description: ModelDescription
   readonly tokenizer: Tokenizer
+  /** How the model writes a chat, in Jinja; undefined where it was not trained on any. */
+  readonly chatTemplate: string | undefined
   readonly lanes: Lanes
   dispose(): Promise<void>
 }
@@ -60,7 +62,19 @@ export async function loadLanguageModel(spec: string, options: LoadOptions = {})
   const files = modelFiles(path)
   const description = describeModel(path)
   const tokenizer = await files.tokenizer()
-  return { name: files.name, path, tokenizer, ...(await loadWeights(path, description, options)) }
+  checkVocabulary(tokenizer, description, path)
+  const chatTemplate = files.chatTemplate()
+  return { name: files.name, path, tokenizer, chatTemplate, ...(await loadWeights(path, description, options)) }
+}
+
+/** Rows that no token names only pad the embedding. @throws UserError where a token has no row */
+function checkVocabulary({ vocabularySize }: Tokenizer, { dimensions }: ModelDescription, path: string): void {
+  if (vocabularySize <= dimensions.vocabulary) return
+  throw new UserError({
+    what: `the tokenizer has ${vocabularySize} tokens, and the model knows ${dimensions.vocabulary}`,
+    where: path,
+    fix: 'use the tokenizer that belongs to these weights',
+  })
 }
 
 /** The same without a tokenizer, for checkpoints that have none. */

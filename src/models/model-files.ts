@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { UserError } from '../errors.ts'
+import { readChatTemplate } from '../tokenizer/chat-template.ts'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
 import { hubIdOf } from '../weights/hub/cache.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
@@ -21,6 +22,8 @@ export type ModelFiles = {
   config: () => unknown
   /** @throws UserError where there is none, or it is of an unknown kind */
   tokenizer: () => Promise<Tokenizer>
+  /** How the model writes a chat, in Jinja; undefined where it has no such template. */
+  chatTemplate: () => string | undefined
   /** The weights under the names of Hugging Face checkpoints. Whoever opened them closes them. */
   openWeights: () => Weights
   /** One number for all that decides what the model computes. */
@@ -38,6 +41,7 @@ function folderFiles(folder: string): ModelFiles {
     configPath,
     config: () => readConfig(folder, configPath),
     tokenizer: () => loadTokenizer(folder),
+    chatTemplate: () => readChatTemplate(folder),
     openWeights: () => openWeights(folder),
     contentHash: () => contentHash(folder),
   }

@@ -14,9 +14,11 @@ const hashedFile = z.strictObject({ file: z.string(), sha256: z.string() })
 
 export const runRecordSchema = z.strictObject({
   command: z.string().describe('as it was typed'),
-  task: z.string(),
+  task: z.string().describe('its name, or the file of a task of the user'),
+  taskFile: hashedFile.nullable().default(null).describe('null: the task is one of ours'),
+  chat: z.string().nullable().default(null).describe('the chat template that prompts are written in; null: plain text'),
   model: z.strictObject({ folder: z.string(), sha256: z.string() }),
-  data: hashedFile,
+  data: hashedFile.nullable().describe('null: the rows that the task brings along'),
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
   device: z.enum(devices).default('cpu'),
