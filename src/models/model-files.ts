@@ -1,14 +1,19 @@
 /**
- * @file Where a model's parts come from. A folder in Hugging Face form has a file for each; other containers hold them all
- * in one. Whoever needs a part asks here and does not know the difference.
+ * @file Where a model's parts come from. A folder in Hugging Face form has a file for each, a GGUF file holds them all.
+ * Whoever needs a part asks here and does not know the difference.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../errors.ts'
-import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
+import { readJson } from '../files.ts'
+import { tokenizerFromGguf } from '../tokenizer/gguf/from-gguf.ts'
+import { createTokenizer, loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
+import { type GgufFile, openGguf } from '../weights/gguf/gguf-file.ts'
 import { hubIdOf } from '../weights/hub/cache.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
-import { contentHash } from './content-hash.ts'
+import { contentHash, fileHash } from './content-hash.ts'
+import { ggufConfig, openGgufWeights } from './gguf/gguf-model.ts'
 
 export type ModelFiles = {
   /** What a run or a table calls the model. */
@@ -21,14 +26,36 @@ export type ModelFiles = {
   config: () => unknown
   /** @throws UserError where there is none, or it is of an unknown kind */
   tokenizer: () => Promise<Tokenizer>
+  /** The Jinja template that makes a prompt of a conversation; undefined where the model has none. */
+  chatTemplate: () => string | undefined
   /** The weights under the names of Hugging Face checkpoints. Whoever opened them closes them. */
   openWeights: () => Weights
   /** One number for all that decides what the model computes. */
   contentHash: () => string
 }
 
-/** The parts of the model at a path. */
-export const modelFiles = (path: string): ModelFiles => folderFiles(path)
+/** The parts of the model at a path. @throws UserError for a folder of several models, and for another kind of file */
+export function modelFiles(path: string): ModelFiles {
+  if (isGguf(path)) return ggufFiles(path)
+  const alone = onlyGguf(path)
+  return alone ? ggufFiles(join(path, alone)) : folderFiles(path)
+}
+
+const isGguf = (path: string) => path.toLowerCase().endsWith('.gguf')
+
+/** The GGUF file of a folder that holds nothing else to load. */
+function onlyGguf(folder: string): string | undefined {
+  if (existsSync(join(folder, 'config.json')) || !existsSync(folder)) return undefined
+  if (!statSync(folder).isDirectory())
+    throw new UserError({ what: 'not a model', where: folder, fix: 'give a model folder or a .gguf file' })
+  const files = readdirSync(folder).filter(isGguf).sort()
+  if (files.length < 2) return files[0]
+  throw new UserError({
+    what: `several models: ${files.join(', ')}`,
+    where: folder,
+    fix: 'give the path of one of them',
+  })
+}
 
 function folderFiles(folder: string): ModelFiles {
   const configPath = join(folder, 'config.json')
@@ -38,6 +65,7 @@ function folderFiles(folder: string): ModelFiles {
     configPath,
     config: () => readConfig(folder, configPath),
     tokenizer: () => loadTokenizer(folder),
+    chatTemplate: () => readChatTemplate(folder),
     openWeights: () => openWeights(folder),
     contentHash: () => contentHash(folder),
   }
@@ -53,5 +81,45 @@ function readConfig(folder: string, path: string): unknown {
       where: missing ? folder : path,
       fix: 'give a model folder with config.json, tokenizer.json and model.safetensors',
     })
+  }
+}
+
+const namedTemplates = z.array(z.object({ name: z.string(), template: z.string() }))
+const chatTemplateSchema = z.looseObject({ chat_template: z.union([z.string(), namedTemplates]).nullish() })
+
+/** Newer folders have a file for it; of several templates in tokenizer_config.json the default one is meant. */
+function readChatTemplate(folder: string): string | undefined {
+  const [alone, within] = ['chat_template.jinja', 'tokenizer_config.json'].map((file) => join(folder, file))
+  if (existsSync(alone)) return readFileSync(alone, 'utf8')
+  if (!existsSync(within)) return undefined
+  const { chat_template } = readJson(within, chatTemplateSchema)
+  if (typeof chat_template === 'string') return chat_template
+  return chat_template?.find(({ name }) => name === 'default')?.template
+}
+
+function ggufFiles(path: string): ModelFiles {
+  const reading = <T>(read: (file: GgufFile) => T): T => {
+    const file = openGguf(path)
+    try {
+      return read(file)
+    } finally {
+      file.close()
+    }
+  }
+  return {
+    name: basename(path).replace(/\.gguf$/i, ''),
+    path,
+    configPath: path,
+    config: () => reading(ggufConfig),
+    tokenizer: async () => {
+      const { json, limits } = reading(({ metadata }) => tokenizerFromGguf(metadata, path))
+      return createTokenizer(json, () => limits, path)
+    },
+    chatTemplate: () => {
+      const template = reading(({ metadata }) => metadata.get('tokenizer.chat_template'))
+      return typeof template === 'string' ? template : undefined
+    },
+    openWeights: () => openGgufWeights(path),
+    contentHash: () => fileHash(path),
   }
 }
