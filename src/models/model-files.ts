@@ -8,7 +8,13 @@ import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { readJson } from '../files.ts'
 import { tokenizerFromGguf } from '../tokenizer/gguf/from-gguf.ts'
-import { createTokenizer, loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
+import {
+  createTokenizer,
+  loadTokenizer,
+  readTokenizer,
+  type Tokenizer,
+  type TokenizerSource,
+} from '../tokenizer/tokenizer.ts'
 import { type GgufFile, openGguf } from '../weights/gguf/gguf-file.ts'
 import { hubIdOf } from '../weights/hub/cache.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
@@ -26,6 +32,8 @@ export type ModelFiles = {
   config: () => unknown
   /** @throws UserError where there is none, or it is of an unknown kind */
   tokenizer: () => Promise<Tokenizer>
+  /** What the tokenizer is made of, to be written elsewhere. @throws UserError as `tokenizer` */
+  tokenizerSource: () => TokenizerSource
   /** The Jinja template that makes a prompt of a conversation; undefined where the model has none. */
   chatTemplate: () => string | undefined
   /** The weights under the names of Hugging Face checkpoints. Whoever opened them closes them. */
@@ -65,6 +73,7 @@ function folderFiles(folder: string): ModelFiles {
     configPath,
     config: () => readConfig(folder, configPath),
     tokenizer: () => loadTokenizer(folder),
+    tokenizerSource: () => readTokenizer(folder),
     chatTemplate: () => readChatTemplate(folder),
     openWeights: () => openWeights(folder),
     contentHash: () => contentHash(folder),
@@ -106,15 +115,14 @@ function ggufFiles(path: string): ModelFiles {
       file.close()
     }
   }
+  const tokenizerSource = () => reading(({ metadata }) => tokenizerFromGguf(metadata, path))
   return {
     name: basename(path).replace(/\.gguf$/i, ''),
     path,
     configPath: path,
     config: () => reading(ggufConfig),
-    tokenizer: async () => {
-      const { json, limits } = reading(({ metadata }) => tokenizerFromGguf(metadata, path))
-      return createTokenizer(json, () => limits, path)
-    },
+    tokenizer: async () => createTokenizer(tokenizerSource()),
+    tokenizerSource,
     chatTemplate: () => {
       const template = reading(({ metadata }) => metadata.get('tokenizer.chat_template'))
       return typeof template === 'string' ? template : undefined

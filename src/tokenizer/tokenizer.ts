@@ -72,21 +72,27 @@ const tokenizerSchema = z.looseObject({
 
 export type TokenizerJson = z.infer<typeof tokenizerSchema>
 
+/** What a tokenizer is made of: tokenizer.json or what says the same, where it comes from, and a text's ends. */
+export type TokenizerSource = { json: TokenizerJson; limits: TextLimits; path: string }
+
 /** The tokenizer of a model folder. @throws UserError where tokenizer.json is absent, damaged or of an unknown kind */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const path = join(folder, 'tokenizer.json')
-  const json = readJson(path, tokenizerSchema)
-  return createTokenizer(json, (idOf) => readTextLimits(folder, idOf), path)
+  return createTokenizer(readTokenizer(folder))
 }
 
-/** The tokenizer that a tokenizer.json describes; complaints call it `where`. @throws UserError as `loadTokenizer` */
-export function createTokenizer(
-  json: TokenizerJson,
-  textLimits: (idOf: (piece: string) => number | undefined) => TextLimits,
-  where: string,
-): Tokenizer {
-  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, where)
-  const cutters = createCutters(json, where)
+/** What the tokenizer of a model folder is made of. @throws UserError as `loadTokenizer` */
+export function readTokenizer(folder: string): TokenizerSource {
+  const path = join(folder, 'tokenizer.json')
+  const json = readJson(path, tokenizerSchema)
+  const idOf = (piece: string) =>
+    json.added_tokens.findLast(({ content }) => content === piece)?.id ?? json.model.vocab[piece]
+  return { json, limits: readTextLimits(folder, idOf), path }
+}
+
+/** The tokenizer that a tokenizer.json describes. @throws UserError as `loadTokenizer` */
+export function createTokenizer({ json, limits, path }: TokenizerSource): Tokenizer {
+  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, path)
+  const cutters = createCutters(json, path)
   const ids = new Map(Object.entries(json.model.vocab))
   const bytes: Uint8Array[] = []
   for (const [piece, id] of ids) bytes[id] = bytesOfPiece(piece, coding)
@@ -98,7 +104,7 @@ export function createTokenizer(
   const bytesOf = (token: number) => bytes[token] ?? new Uint8Array(0)
   const decodeContinuation = (tokens: readonly number[]) => utf8.decode(Buffer.concat(tokens.map(bytesOf)))
   return {
-    ...textLimits(idOf),
+    ...limits,
     vocabularySize: bytes.length,
     specialTokens: new Set(json.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
     encode: (text, { addSpecialTokens = false, allowSpecial = false } = {}) =>

@@ -1,6 +1,7 @@
 /** @file What a family of models is in GGUF: its keys, the names of its tensors, and which of them are arranged otherwise. */
+
+import type { Entries } from '../../weights/gguf/entries.ts'
 import type { Arrangement } from './arrangement.ts'
-import type { Entries } from './entries.ts'
 import type { Keys } from './keys.ts'
 
 /** A tensor's name in GGUF and in a checkpoint, {n} standing for the number of a layer. */
@@ -22,6 +23,8 @@ export type Family = {
   /** `model_type` of the checkpoints that are written as this; a file is read as the first. */
   modelTypes: readonly [string, ...string[]]
   names: readonly NamePair[]
+  /** Whether llama.cpp wants a head of its own even where the model shares the embedding matrix. */
+  needsHead?: true
   /** How a tensor is arranged, by its name in a checkpoint with {n}, in a model of this config. */
   arrangement(name: string, heads: { heads: number; keyValueHeads: number }): Arrangement | undefined
   /** What config.json of the same model would say. @throws UserError for a key that is missing or not supported */

@@ -1,9 +1,9 @@
 /** @file GPT-NeoX (Pythia) in GGUF: rotary positions on a part of each head, and a fused projection sorted otherwise. */
 import { z } from 'zod'
 import { UserError } from '../../errors.ts'
+import { count, flag, real } from '../../weights/gguf/entries.ts'
 import { parseModelConfig } from '../model-config.ts'
 import { fusedHeads } from './arrangement.ts'
-import { count, flag, real } from './entries.ts'
 import { type Family, weightsOnly, withBiases } from './family.ts'
 
 const [BLOCK, LAYER] = ['blk.{n}', 'gpt_neox.layers.{n}']
@@ -11,6 +11,7 @@ const [BLOCK, LAYER] = ['blk.{n}', 'gpt_neox.layers.{n}']
 export const gptNeoxFamily: Family = {
   architecture: 'gptneox',
   modelTypes: ['gpt_neox'],
+  needsHead: true,
   names: [
     ...weightsOnly([
       ['token_embd', 'gpt_neox.embed_in'],

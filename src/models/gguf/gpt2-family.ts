@@ -1,7 +1,7 @@
 /** @file GPT-2 in GGUF: its projections are stored transposed. */
 import { z } from 'zod'
+import { count, real } from '../../weights/gguf/entries.ts'
 import { parseModelConfig } from '../model-config.ts'
-import { count, real } from './entries.ts'
 import { type Family, weightsOnly, withBiases } from './family.ts'
 
 const [BLOCK, LAYER] = ['blk.{n}', 'transformer.h.{n}']

@@ -1,10 +1,10 @@
 /** @file Llama, Mistral, Qwen2 and Qwen3 in GGUF: they differ in a few tensors, and only Llama's rows are moved. */
 import { z } from 'zod'
 import { UserError } from '../../errors.ts'
+import { count, type Entries, real, text } from '../../weights/gguf/entries.ts'
 import { checkHeads, parseModelConfig } from '../model-config.ts'
 import { type RotaryConfig, rotaryConfig } from '../rotary.ts'
 import { rotaryPairs } from './arrangement.ts'
-import { count, type Entries, real, text } from './entries.ts'
 import { type Family, type FamilyEntries, type NamePair, type TensorFacts, weightsOnly, withBiases } from './family.ts'
 import type { Keys } from './keys.ts'
 import { ropeFactors, ropeParameters } from './rope.ts'

@@ -1,12 +1,10 @@
 /** @file The tokenizer in a GGUF file's metadata, as the tokenizer.json of the same tokenizer. */
 import { UserError } from '../../errors.ts'
 import type { TextLimits } from '../special-tokens.ts'
-import type { TokenizerJson } from '../tokenizer.ts'
+import type { TokenizerJson, TokenizerSource } from '../tokenizer.ts'
 import { PRE_TOKENIZERS, preTokenizerStep } from './pre-tokenizers.ts'
 import { mergesFromScores } from './sentencepiece.ts'
 import { TOKEN_TYPES } from './token-types.ts'
-
-export type GgufTokenizer = { json: TokenizerJson; limits: TextLimits }
 
 const MAX_PIECE = 4096 // characters: a longer piece is a damaged or hostile file, and pairs grow with its square
 
@@ -15,7 +13,7 @@ const MAX_PIECE = 4096 // characters: a longer piece is a damaged or hostile fil
  * @param where  what messages call the file
  * @throws UserError where it is missing, damaged or of an unknown kind
  */
-export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where: string): GgufTokenizer {
+export function tokenizerFromGguf(metadata: ReadonlyMap<string, unknown>, where: string): TokenizerSource {
   const kind = metadata.get('tokenizer.ggml.model')
   if (kind === 'gpt2') return byteLevel(vocabularyOf(metadata, where))
   if (kind === 'llama') return sentencePiece(vocabularyOf(metadata, where))
@@ -44,7 +42,7 @@ function vocabularyOf(metadata: ReadonlyMap<string, unknown>, where: string): Vo
   return { metadata, where, tokens, typeOf }
 }
 
-function byteLevel(vocabulary: Vocabulary): GgufTokenizer {
+function byteLevel(vocabulary: Vocabulary): TokenizerSource {
   const { metadata, where } = vocabulary
   const pre = preTokenizerOf(metadata, where)
   const merges = textsOf(metadata, 'tokenizer.ggml.merges', where).map((merge) => {
@@ -75,7 +73,7 @@ function preTokenizerOf(metadata: ReadonlyMap<string, unknown>, where: string) {
 
 const SPACES_BACK = { type: 'Replace', pattern: { String: '▁' }, content: ' ' }
 
-function sentencePiece(vocabulary: Vocabulary): GgufTokenizer {
+function sentencePiece(vocabulary: Vocabulary): TokenizerSource {
   const { metadata, where, tokens, typeOf } = vocabulary
   const scores = metadata.get('tokenizer.ggml.scores')
   if (!(isNumbers(scores) && scores.length === tokens.length && scores.every(Number.isFinite)))
@@ -116,7 +114,7 @@ type Parts = Pick<TokenizerJson, 'normalizer' | 'pre_tokenizer' | 'decoder'> & {
   defaultLimits: Partial<TextLimits>
 }
 
-function assemble(vocabulary: Vocabulary, parts: Parts): GgufTokenizer {
+function assemble(vocabulary: Vocabulary, parts: Parts): TokenizerSource {
   const { metadata, where, tokens, typeOf } = vocabulary
   const { addBos, defaultLimits, merges, model, ...steps } = parts
   const limits = {
@@ -136,6 +134,7 @@ function assemble(vocabulary: Vocabulary, parts: Parts): GgufTokenizer {
   const isFiller = (id: number) => typeOf(id) === TOKEN_TYPES.unused && tokens[id] === fillerOf(id)
   const ids = tokens.map((_, id) => id).filter((id) => !isFiller(id))
   return {
+    path: where,
     limits,
     json: {
       ...steps,
