@@ -1,8 +1,8 @@
 import { UserError } from '../../errors.ts'
 import type { Family } from './family.ts'
-import { gptNeoxFamily } from './gpt-neox-family.ts'
-import { gpt2Family } from './gpt2-family.ts'
-import { llamaFamily, qwen2Family, qwen3Family } from './llama-family.ts'
+import { gptNeoxFamily } from './gpt-neox.ts'
+import { gpt2Family } from './gpt2.ts'
+import { llamaFamily, qwen2Family, qwen3Family } from './llama.ts'
 
 /** The families that are read from GGUF files and written to them. */
 export const FAMILIES: readonly Family[] = [llamaFamily, qwen2Family, qwen3Family, gpt2Family, gptNeoxFamily]

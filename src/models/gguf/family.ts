@@ -1,5 +1,4 @@
 /** @file What a family of models is in GGUF: its keys, the names of its tensors, and which of them are arranged otherwise. */
-
 import type { Entries } from '../../weights/gguf/entries.ts'
 import type { Arrangement } from './arrangement.ts'
 import type { Keys } from './keys.ts'
@@ -13,9 +12,13 @@ export type TensorFacts = {
   vocabulary: number
   /** Whether logits come from the embedding matrix. */
   tied: boolean
+  /** Whether the first layer has a tensor of this name in GGUF, without `blk.0.` before it. */
+  has(name: string): boolean
   /** rope_freqs.weight, if it is there. */
   ropeFactors: Float32Array | undefined
 }
+
+export type Heads = { heads: number; keyValueHeads: number }
 
 export type Family = {
   /** `general.architecture`. */
@@ -23,26 +26,27 @@ export type Family = {
   /** `model_type` of the checkpoints that are written as this; a file is read as the first. */
   modelTypes: readonly [string, ...string[]]
   names: readonly NamePair[]
-  /** Whether llama.cpp wants a head of its own even where the model shares the embedding matrix. */
-  needsHead?: true
-  /** How a tensor is arranged, by its name in a checkpoint with {n}, in a model of this config. */
-  arrangement(name: string, heads: { heads: number; keyValueHeads: number }): Arrangement | undefined
+  /** How a tensor is arranged, by its name in a checkpoint with {n}. */
+  arrangement(name: string, heads: Heads): Arrangement | undefined
   /** What config.json of the same model would say. @throws UserError for a key that is missing or not supported */
   config(keys: Keys, facts: TensorFacts): Record<string, unknown>
   /** The keys of a model with this config. @throws UserError for what the format or llama.cpp cannot hold */
-  entries(config: unknown, where: string): FamilyEntries
+  describe(config: unknown, where: string): WrittenModel
 }
 
-export type FamilyEntries = {
+export type WrittenModel = Heads & {
   /** Without the architecture's name before each key. */
   entries: Entries
-  heads: number
-  keyValueHeads: number
   layers: number
   vocabulary: number
+  /** Whether a model of this config lacks a tensor of the family, by its name in GGUF with {n}. */
+  lacks(name: string): boolean
   /** rope_freqs.weight, where the model needs it. */
   ropeFactors?: readonly number[]
 }
+
+/** The name of the matrix that makes logits where it is not the embedding matrix. */
+export const HEAD = 'output.weight'
 
 /** The weight and the bias of modules. */
 export const withBiases = (pairs: readonly NamePair[]): NamePair[] =>

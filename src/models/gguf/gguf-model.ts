@@ -7,11 +7,10 @@ import type { Weights } from '../../weights/open-weights.ts'
 import { unknownTensor } from '../../weights/unknown-tensor.ts'
 import { type Arrangement, arrangedShape, toCheckpoint } from './arrangement.ts'
 import { familyOfFile } from './families.ts'
-import { type Family, templateOf } from './family.ts'
+import { type Family, HEAD, templateOf } from './family.ts'
 import { keysOf } from './keys.ts'
 
 const EMBEDDING = 'token_embd.weight'
-const HEAD = 'output.weight'
 const ROPE_FACTORS = 'rope_freqs.weight'
 const COMPARED_AT_ONCE = 1 << 20 // elements
 
@@ -33,6 +32,7 @@ export function ggufConfig(file: OpenGguf): Record<string, unknown> {
   const config = family.config(keys, {
     vocabulary: file.info(EMBEDDING).shape[0],
     tied: hasTiedHead(file, family),
+    has: (name) => file.tensors.has(`blk.0.${name}`),
     ropeFactors: file.tensors.has(ROPE_FACTORS) ? wholeTensor(file, ROPE_FACTORS) : undefined,
   })
   const special = (kind: string) => {
@@ -56,17 +56,8 @@ function hasTiedHead(file: OpenGguf, { architecture }: Family): boolean {
   return true
 }
 
-/** The weights with a way to read them part by part. */
-export type GgufWeights = Weights & {
-  /**
-   * The values of a tensor in order, at most `elements` at a time, in whole blocks and at least one. The array is used
-   * again: take what you need of it before you ask for the next part. @throws UserError for an unknown name
-   */
-  parts(name: string, elements: number): Iterable<Float32Array>
-}
-
 /** Opens the weights under the names of checkpoints. @throws UserError for a file that is damaged or not supported */
-export function openGgufWeights(path: string): GgufWeights {
+export function openGgufWeights(path: string): Weights {
   const file = openGguf(path)
   try {
     return { ...ggufWeights(file), close: file.close }
@@ -77,7 +68,7 @@ export function openGgufWeights(path: string): GgufWeights {
 }
 
 /** The same of a file that is already open. */
-export function ggufWeights(file: OpenGguf): Omit<GgufWeights, 'close'> {
+export function ggufWeights(file: OpenGguf): Omit<Weights, 'close'> {
   const tensors = checkpointTensors(file)
   const names = [...tensors.keys()]
   const find = (name: string) => {

@@ -13,6 +13,7 @@ export type Keys = {
   optionalCount(key: string): number | undefined
   optionalPositive(key: string): number | undefined
   optionalText(key: string): string | undefined
+  optionalFlag(key: string): boolean | undefined
   /** @throws UserError where a key is there with another value: it asks for what is not computed here */
   expect(key: string, value: MetadataValue): void
 }
@@ -47,6 +48,7 @@ export function keysOf(metadata: Metadata, architecture: string, path: string): 
     count: (key) => required(key, optionalCount(key)),
     positive: (key) => required(key, optionalPositive(key)),
     optionalText: (key) => optional(key, (value) => (typeof value === 'string' ? value : undefined), 'text'),
+    optionalFlag: (key) => optional(key, (value) => (typeof value === 'boolean' ? value : undefined), 'true or false'),
     expect(key, wanted) {
       const value = metadata.get(full(key))
       if (value === undefined || value === wanted) return

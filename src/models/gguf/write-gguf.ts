@@ -8,7 +8,7 @@ import { count, type Entries, flag, integers, reals, text, texts } from '../../w
 import { type WrittenTensor, writeGgufFile } from '../../weights/gguf/write-file.ts'
 import { type Arrangement, arrangedShape, toStored } from './arrangement.ts'
 import { familyOfModel } from './families.ts'
-import { type Family, type FamilyEntries, templateOf } from './family.ts'
+import { type Family, templateOf, type WrittenModel } from './family.ts'
 
 /** A tensor under its name in a checkpoint. */
 export type TensorSource = {
@@ -43,7 +43,7 @@ const FILE_TYPES = { F16: 1, Q8_0: 7 } // llama.cpp's numbers
 export function writeGguf(path: string, model: GgufModel): void {
   const { config, configPath, tokenizer, type } = model
   const family = familyOfModel(String((config as { model_type?: unknown } | null)?.model_type), configPath)
-  const facts = family.entries(config, configPath)
+  const facts = family.describe(config, configPath)
   const ofArchitecture = Object.entries(facts.entries).map(([key, entry]) => [`${family.architecture}.${key}`, entry])
   const entries: Entries = {
     'general.architecture': text(family.architecture),
@@ -78,21 +78,20 @@ function tokenizerEntries({ json, limits, path }: TokenizerSource, vocabulary: n
   return Object.fromEntries(Object.entries(entries).map(([key, entry]) => [`tokenizer.ggml.${key}`, entry]))
 }
 
-function ropeTensor({ ropeFactors }: FamilyEntries): WrittenTensor[] {
+function ropeTensor({ ropeFactors }: WrittenModel): WrittenTensor[] {
   if (!ropeFactors) return []
   const parts = () => [Float32Array.from(ropeFactors)]
   return [{ name: 'rope_freqs.weight', shape: [ropeFactors.length], type: 'F32', parts }]
 }
 
 /** The model's tensors as the file has them. @throws UserError for one that is missing or has no place */
-function writtenTensors({ tensors, type, configPath }: GgufModel, family: Family, facts: FamilyEntries) {
+function writtenTensors({ tensors, type, configPath }: GgufModel, family: Family, facts: WrittenModel) {
   const places = new Map(family.names.map(([gguf, checkpoint]) => [checkpoint, gguf]))
-  const missing = new Set(expectedNames(family, facts.layers))
+  const missing = new Set(expectedNames(family, facts))
   const written = tensors.map(({ name, shape, parts }): WrittenTensor => {
     const { template, layer } = templateOf(name)
     const place = places.get(template)
-    if (!place) throw refusal(configPath, `tensor ${name} has no place in architecture ${family.architecture}`)
-    missing.delete(name)
+    if (!place || !missing.delete(name)) throw refusal(configPath, `tensor ${name} has no place in it`)
     const arrangement = family.arrangement(template, facts)
     const stored = arrangedShape(shape, arrangement)
     return {
@@ -107,16 +106,15 @@ function writtenTensors({ tensors, type, configPath }: GgufModel, family: Family
   return written
 }
 
-/** Every tensor but a head of its own, which only some models have. */
-function expectedNames(family: Family, layers: number): string[] {
-  return family.names
-    .filter(([gguf]) => gguf !== 'output.weight' || family.needsHead)
+/** Every tensor that a model of this config has. */
+const expectedNames = ({ names }: Family, { layers, lacks }: WrittenModel): string[] =>
+  names
+    .filter(([gguf]) => !lacks(gguf))
     .flatMap(([, checkpoint]) =>
       checkpoint.includes('{n}')
         ? Array.from({ length: layers }, (_, layer) => checkpoint.replace('{n}', String(layer)))
         : [checkpoint],
     )
-}
 
 /** Vectors and learned positions stay float32, and rows that do not divide into blocks are F16, as llama.cpp has them. */
 function storedType(type: 'F16' | 'Q8_0', place: string, shape: readonly number[]): WrittenTensor['type'] {

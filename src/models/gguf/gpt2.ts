@@ -1,8 +1,8 @@
 /** @file GPT-2 in GGUF: its projections are stored transposed. */
 import { z } from 'zod'
 import { count, real } from '../../weights/gguf/entries.ts'
-import { parseModelConfig } from '../model-config.ts'
-import { type Family, weightsOnly, withBiases } from './family.ts'
+import { layerCount, parseModelConfig, count as size } from '../model-config.ts'
+import { type Family, HEAD, weightsOnly, withBiases } from './family.ts'
 
 const [BLOCK, LAYER] = ['blk.{n}', 'transformer.h.{n}']
 
@@ -39,13 +39,14 @@ export const gpt2Family: Family = {
     layer_norm_epsilon: keys.positive('attention.layer_norm_epsilon'),
     tie_word_embeddings: tied,
   }),
-  entries(json, where) {
+  describe(json, where) {
     const c = parseModelConfig(schema, json, where)
     return {
       heads: c.n_head,
       keyValueHeads: c.n_head,
       layers: c.n_layer,
       vocabulary: c.vocab_size,
+      lacks: (name) => name === HEAD && c.tie_word_embeddings,
       entries: {
         block_count: count(c.n_layer),
         context_length: count(c.n_positions),
@@ -58,16 +59,16 @@ export const gpt2Family: Family = {
   },
 }
 
-const size = z.number().int().positive()
 const schema = z.looseObject({
   vocab_size: size,
   n_positions: size,
   n_embd: size,
-  n_layer: size,
+  n_layer: layerCount,
   n_head: size,
   n_inner: size.nullish(),
   layer_norm_epsilon: z.number().positive().default(1e-5),
-  activation_function: z.literal('gelu_new').default('gelu_new'),
+  activation_function: z.literal('gelu_new', 'GGUF holds gelu_new only').default('gelu_new'),
+  tie_word_embeddings: z.boolean().default(true),
   scale_attn_weights: z.literal(true).default(true),
   scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
 })

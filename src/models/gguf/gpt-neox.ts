@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { UserError } from '../../errors.ts'
 import { count, flag, real } from '../../weights/gguf/entries.ts'
-import { parseModelConfig } from '../model-config.ts'
+import { layerCount, parseModelConfig, count as size } from '../model-config.ts'
 import { fusedHeads } from './arrangement.ts'
 import { type Family, weightsOnly, withBiases } from './family.ts'
 
@@ -11,7 +11,6 @@ const [BLOCK, LAYER] = ['blk.{n}', 'gpt_neox.layers.{n}']
 export const gptNeoxFamily: Family = {
   architecture: 'gptneox',
   modelTypes: ['gpt_neox'],
-  needsHead: true,
   names: [
     ...weightsOnly([
       ['token_embd', 'gpt_neox.embed_in'],
@@ -31,7 +30,6 @@ export const gptNeoxFamily: Family = {
   config(keys, { vocabulary, tied }) {
     const [width, heads] = [keys.count('embedding_length'), keys.count('attention.head_count')]
     keys.expect('rope.scaling.type', 'none')
-    keys.expect('use_parallel_residual', true)
     return {
       architectures: ['GPTNeoXForCausalLM'],
       model_type: 'gpt_neox',
@@ -49,11 +47,11 @@ export const gptNeoxFamily: Family = {
         rope_theta: keys.optionalPositive('rope.freq_base') ?? 10_000,
         partial_rotary_factor: keys.count('rope.dimension_count') / (width / heads),
       },
-      use_parallel_residual: true,
+      use_parallel_residual: keys.optionalFlag('use_parallel_residual') ?? true,
       tie_word_embeddings: tied,
     }
   },
-  entries(json, where) {
+  describe(json, where) {
     const c = parseModelConfig(schema, json, where)
     const rule = c.rope_parameters ?? {}
     if ((rule.rope_type ?? 'default') !== 'default' || c.rope_scaling)
@@ -68,6 +66,7 @@ export const gptNeoxFamily: Family = {
       keyValueHeads: c.num_attention_heads,
       layers: c.num_hidden_layers,
       vocabulary: c.vocab_size,
+      lacks: () => false,
       entries: {
         block_count: count(c.num_hidden_layers),
         context_length: count(c.max_position_embeddings),
@@ -77,26 +76,26 @@ export const gptNeoxFamily: Family = {
         'attention.layer_norm_epsilon': real(c.layer_norm_eps),
         'rope.dimension_count': count(Math.floor(share * (c.hidden_size / c.num_attention_heads))),
         'rope.freq_base': real(rule.rope_theta ?? c.rope_theta ?? c.rotary_emb_base ?? 10_000),
-        use_parallel_residual: flag(true),
+        use_parallel_residual: flag(c.use_parallel_residual),
         vocab_size: count(c.vocab_size),
       },
     }
   },
 }
 
-const size = z.number().int().positive()
 const positive = z.number().positive()
 const schema = z.looseObject({
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layerCount,
   num_attention_heads: size,
   max_position_embeddings: size,
   layer_norm_eps: positive.default(1e-5),
-  hidden_act: z.literal('gelu').default('gelu'),
-  attention_bias: z.literal(true).default(true),
-  use_parallel_residual: z.literal(true).default(true),
+  hidden_act: z.literal('gelu', 'GGUF holds gelu only').default('gelu'),
+  attention_bias: z.literal(true, 'llama.cpp wants biases in attention').default(true),
+  use_parallel_residual: z.boolean().default(true),
+  tie_word_embeddings: z.literal(false, 'llama.cpp wants a head of its own').default(false),
   rotary_pct: positive.optional(),
   rotary_emb_base: positive.optional(),
   rope_theta: positive.optional(),
