@@ -1,6 +1,9 @@
 /**
  * @file The header of a GGUF file: counts, metadata by key, then name, shape, type and place of every tensor. A file comes
  * from anywhere, so nothing in it is believed before it is checked, as ggml's own reader checks it.
+ *
+ * `@huggingface/gguf` writes our metadata and is what the tests compare with, but does not read them: it takes zeros for what
+ * lies behind the end of a file, loses a byte order mark at the beginning of a piece, and answers asynchronously.
  */
 import { UserError } from '../../errors.ts'
 import type { ByteSource } from './byte-source.ts'
