@@ -17,6 +17,7 @@ import {
 } from '../tokenizer/tokenizer.ts'
 import { type GgufFile, openGguf } from '../weights/gguf/gguf-file.ts'
 import { hubIdOf } from '../weights/hub/cache.ts'
+import { ggufFiles as ggufNames } from '../weights/hub/choose-files.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
 import { contentHash, fileHash } from './content-hash.ts'
 import { ggufConfig, openGgufWeights } from './gguf/gguf-model.ts'
@@ -56,7 +57,7 @@ function onlyGguf(folder: string): string | undefined {
   if (existsSync(join(folder, 'config.json')) || !existsSync(folder)) return undefined
   if (!statSync(folder).isDirectory())
     throw new UserError({ what: 'not a model', where: folder, fix: 'give a model folder or a .gguf file' })
-  const files = readdirSync(folder).filter(isGguf).sort()
+  const files = ggufNames(readdirSync(folder)).sort()
   if (files.length < 2) return files[0]
   throw new UserError({
     what: `several models: ${files.join(', ')}`,
