@@ -85,7 +85,7 @@ function withoutFirstSpace(step: Step): Step | null {
 }
 
 /** GPT-2's words. */
-const WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+export const WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /**
  * The library cuts GPT-2's words by JavaScript's `\s`, for which a byte order mark (U+FEFF) is a space and U+0085 is

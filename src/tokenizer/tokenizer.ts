@@ -83,12 +83,22 @@ const tokenizerSchema = z.looseObject({
 
 export type TokenizerJson = z.infer<typeof tokenizerSchema>
 
+/** What a tokenizer is made of: tokenizer.json or what says the same, where it comes from, and a text's ends. */
+export type TokenizerSource = { json: TokenizerJson; limits: TextLimits; path: string }
+
 /** The tokenizer of a model folder. @throws UserError where tokenizer.json is absent, damaged or of an unknown kind */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  return createTokenizer(readTokenizer(folder))
+}
+
+/** What the tokenizer of a model folder is made of. @throws UserError as `loadTokenizer` */
+export function readTokenizer(folder: string): TokenizerSource {
   const path = join(folder, 'tokenizer.json')
   if (!existsSync(path)) refuseOtherForms(folder)
   const json = readJson(path, tokenizerSchema)
-  return createTokenizer(json, (idOf) => readTextLimits(folder, idOf), path)
+  const idOf = (piece: string) =>
+    json.added_tokens.findLast(({ content }) => content === piece)?.id ?? json.model.vocab[piece]
+  return { json, limits: readTextLimits(folder, idOf), path }
 }
 
 /** @throws UserError where the folder has a tokenizer in a form from before tokenizer.json */
@@ -102,14 +112,10 @@ function refuseOtherForms(folder: string): void {
   })
 }
 
-/** The tokenizer that a tokenizer.json describes; complaints call it `where`. @throws UserError as `loadTokenizer` */
-export function createTokenizer(
-  json: TokenizerJson,
-  textLimits: (idOf: (piece: string) => number | undefined) => TextLimits,
-  where: string,
-): Tokenizer {
-  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, where)
-  const cutters = createCutters(json, where)
+/** The tokenizer that a tokenizer.json describes. @throws UserError as `loadTokenizer` */
+export function createTokenizer({ json, limits, path }: TokenizerSource): Tokenizer {
+  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, path)
+  const cutters = createCutters(json, path)
   const ids = new Map(Object.entries(json.model.vocab))
   const bytes: Uint8Array[] = []
   for (const [piece, id] of ids) bytes[id] = bytesOfPiece(piece, coding)
@@ -123,7 +129,7 @@ export function createTokenizer(
   const cut = (way: keyof Cutters, text: string, addSpecialTokens = false) =>
     cutters[way].encode(text, { add_special_tokens: addSpecialTokens }).ids
   return {
-    ...textLimits(idOf),
+    ...limits,
     vocabularySize: bytes.length,
     specialTokens: new Set(json.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
     quote: cutters.quote,
