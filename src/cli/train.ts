@@ -25,6 +25,7 @@ import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 type RunOptions = CommonOptions & TrainingFlags & { out?: string }
 type TrainOptions = RunOptions & {
   model?: string
+  adapter?: string
   data?: string
   testData?: string
   columns?: ColumnMap
@@ -69,6 +70,7 @@ export function defineTrain(program: Command, terminal: Terminal): void {
         .option('--test-data <file>', 'examples to evaluate on (default: a tenth of the data, at most 40)')
         .option('--columns <map>', "the file's names for the task's columns", columnMap)
         .option('--model <model>', `${MODEL_HELP} (default: the embedded one)`)
+        .option('--adapter <folder>', 'a PEFT folder to start from (default: a fresh adapter)')
         .option('--resume <run>', 'go on with a run that was stopped')
         .option('--from-step <number>', 'with --resume: from an earlier checkpoint', wholeNumber(0)),
     ),
@@ -76,15 +78,16 @@ export function defineTrain(program: Command, terminal: Terminal): void {
       'train infilling --data stories.csv',
       'train infilling --data stories.jsonl --model models/SmolLM2-135M --steps 200 --set latent.maxTokens=20',
       'train --data roc.csv.gz --columns "beginning=sentence1+sentence2+sentence3,ending=sentence5"',
+      'train infilling --data more-stories.csv --adapter runs/infilling-1/adapter',
       'train --resume runs/infilling-1',
     ],
   ).action(async (task: string, options: TrainOptions) => {
-    const { data, testData, columns, model = embeddedModel, resume: stopped, fromStep } = options
+    const { data, testData, columns, model = embeddedModel, adapter, resume: stopped, fromStep } = options
     if (stopped !== undefined) return trainAndEvaluate(await resume(stopped, options, terminal), terminal, options)
     refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
     if (data === undefined)
       throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
-    const run = await startRun(newRun({ task, model, data, testData, columns }, options, program, terminal))
+    const run = await startRun(newRun({ task, model, adapter, data, testData, columns }, options, program, terminal))
     await trainAndEvaluate(run, terminal, options)
   })
 }
@@ -100,13 +103,14 @@ const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }:
 })
 
 async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
-  const { data, testData, columns, model, device, threads, steps, fromStep, out, config, set, seed } = options
+  const { data, testData, columns, model, adapter, device, threads, steps, fromStep, out, config, set, seed } = options
   refuseTogether(
     '--resume',
     {
       '--data': data,
       '--test-data': testData,
       '--columns': columns,
+      '--adapter': adapter,
       '--out': out,
       '--config': config,
       '--set': set,

@@ -16,6 +16,11 @@ export const runRecordSchema = z.strictObject({
   command: z.string().describe('as it was typed'),
   task: z.string(),
   model: z.strictObject({ folder: z.string(), sha256: z.string() }),
+  adapter: z
+    .strictObject({ folder: z.string(), sha256: z.string() })
+    .nullable()
+    .default(null)
+    .describe('the PEFT folder that training starts from; null: a fresh adapter'),
   data: hashedFile,
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
