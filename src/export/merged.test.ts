@@ -18,7 +18,7 @@ import { describeModel } from '../models/language-model.ts'
 import { narrowToBfloat16, narrowToFloat16 } from '../weights/dtypes.ts'
 import { openSafetensors, writeSafetensors, writeStoredTensors } from '../weights/safetensors.ts'
 import { scoreTexts, worstDifference } from './held-out.ts'
-import { readMerged, writeMerged } from './merged.ts'
+import { mergedExporter, writeMerged } from './merged.ts'
 import { placed } from './placed.ts'
 import type { Policy } from './policy.ts'
 import { verify } from './verify.ts'
@@ -31,11 +31,12 @@ afterEach(() => rmSync(home, { recursive: true }))
 const at = (...names: string[]) => join(home, ...names)
 
 async function verified(policy: Policy, folder: string) {
-  const export_ = readMerged(policy, folder, 1)
+  const heldOut = await heldOutOf(policy)
+  const written = await mergedExporter.open(policy, folder, heldOut.texts, 1)
   try {
-    return await verify(policy, await heldOutOf(policy), export_)
+    return await verify(policy, heldOut, written)
   } finally {
-    export_.close()
+    await written.close()
   }
 }
 
@@ -135,7 +136,7 @@ it('a wrong computation is found too, where every tensor is as it should be', as
   )
 })
 
-it('what an adapter cannot be folded into is refused by name', () => {
+it('what an adapter cannot be folded into is refused by name', async () => {
   cpSync(llama, at('wide'), { recursive: true })
   const source = openSafetensors(join(llama, 'model.safetensors'))
   const tensors = [...source.entries.keys()].map((name) => {
@@ -145,5 +146,5 @@ it('what an adapter cannot be folded into is refused by name', () => {
   source.close()
   writeSafetensors(at('wide', 'model.safetensors'), Object.fromEntries(tensors))
   const policy = { ...policyOf(llama), path: at('wide'), description: describeModel(at('wide')) }
-  expect(() => writeMerged(policy, at('merged'))).toThrow(/an adapter cannot be folded into type F64/)
+  await expect(mergedExporter.check(policy)).rejects.toThrow(/an adapter cannot be folded into type F64/)
 })

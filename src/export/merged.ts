@@ -2,7 +2,7 @@
  * @file A policy as a checkpoint of its own: the model's files with the adapter folded into its weights. Names, types and
  * order are the checkpoint's; what the adapter does not touch is copied bit for bit.
  */
-import { copyFileSync } from 'node:fs'
+import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../errors.ts'
 import { writeJson } from '../files.ts'
@@ -13,11 +13,11 @@ import { INDEX_FILE, openTensorFiles, SINGLE_FILE } from '../weights/open-weight
 import type { SafetensorsFile, StoredTensor } from '../weights/safetensors.ts'
 import { writeStoredTensors } from '../weights/safetensors.ts'
 import type { StoredType } from '../weights/safetensors-header.ts'
+import type { Exporter, OpenExport } from './export-policy.ts'
 import { scoreTexts } from './held-out.ts'
 import { type MergedWeights, openMerged, type Policy } from './policy.ts'
 import { leastExact, type PrecisionName, precisions } from './precision.ts'
-import { copySideFiles } from './side-files.ts'
-import type { ReadBack } from './verify.ts'
+import { copySideFiles, requireFolder } from './side-files.ts'
 
 /** Larger checkpoints are cut into shards, as other software does: a file is fetched and mapped as a whole. */
 const SHARD_BYTES = 5_000_000_000
@@ -29,6 +29,15 @@ const FOLDABLE: Partial<
   F32: { precision: 'float32', narrow: (sum) => sum },
   F16: { precision: 'float16', narrow: narrowToFloat16 },
   BF16: { precision: 'bfloat16', narrow: narrowToBfloat16 },
+}
+
+export const mergedExporter: Exporter = {
+  async check(policy) {
+    requireFolder(policy.path)
+    foldedTypes(policy)
+  },
+  write: (policy, folder) => writeMerged(policy, folder),
+  open: (policy, folder, _texts, threads) => openWritten(policy, folder, threads),
 }
 
 /** Writes the folder. @throws UserError where the model is no folder, or an adapted weight has a type of no use */
@@ -106,9 +115,10 @@ function cut(tensors: readonly Named[], bytes: number): Named[][] {
   return shards
 }
 
-/** The folder as any user of it would read it. Whoever opened it closes it. */
-export function readMerged(policy: Policy, folder: string, threads?: number): ReadBack & { close: () => void } {
+/** The folder as any user of it would read it. */
+async function openWritten(policy: Policy, folder: string, threads?: number): Promise<OpenExport> {
   const copy: Policy = { path: folder, description: describeModel(folder) }
+  if (existsSync(join(folder, 'tokenizer.json'))) await modelFiles(folder).tokenizer()
   const types = foldedTypes(policy)
   const weights = openMerged(copy)
   return {
@@ -124,7 +134,7 @@ export function readMerged(policy: Policy, folder: string, threads?: number): Re
 }
 
 /** The types of the weights that the adapter is folded into. @throws UserError for one that cannot hold the sum */
-export function foldedTypes(policy: Policy): Map<string, PrecisionName> {
+function foldedTypes(policy: Policy): Map<string, PrecisionName> {
   const merged = openMerged(policy)
   const files = openTensorFiles(modelFiles(policy.path).path)
   try {

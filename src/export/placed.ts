@@ -9,7 +9,8 @@ import { fileProblem, syncFolder, syncTree } from '../files.ts'
  * @throws UserError where something is at the path already, before any work
  */
 export async function placed<Result>(path: string, make: (aside: string) => Promise<Result>): Promise<Result> {
-  refuseTaken(path)
+  if (existsSync(path))
+    throw new UserError({ what: 'there is something already', where: path, fix: 'choose another name' })
   const aside = `${resolve(path)}.partial-${process.pid}`
   try {
     mkdirSync(aside, { recursive: true })
@@ -24,10 +25,4 @@ export async function placed<Result>(path: string, make: (aside: string) => Prom
   } finally {
     rmSync(aside, { recursive: true, force: true })
   }
-}
-
-/** @throws UserError where something is at the path of what shall be made */
-export function refuseTaken(path: string): void {
-  if (existsSync(path))
-    throw new UserError({ what: 'there is something already', where: path, fix: 'choose another name' })
 }

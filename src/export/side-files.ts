@@ -17,15 +17,19 @@ const SIDE_FILES = [
   'chat_template.json',
 ]
 
-/** Makes an export's folder with the files that it takes over from the model's. @throws UserError where it is no folder */
+/** @throws UserError where a model is no folder, whose files this form of export takes over */
+export function requireFolder(model: string): void {
+  if (existsSync(join(modelFiles(model).path, 'config.json'))) return
+  throw new UserError({
+    what: 'this form takes over the files of a model folder',
+    where: model,
+    fix: 'give the model as a folder in Hugging Face form',
+  })
+}
+
+/** Makes an export's folder with the files that it takes over from the model's. */
 export function copySideFiles(model: string, folder: string): void {
   const { path } = modelFiles(model)
-  if (!existsSync(join(path, 'config.json')))
-    throw new UserError({
-      what: 'this form needs the config.json and tokenizer.json of a model folder',
-      where: model,
-      fix: 'give the model as a folder in Hugging Face form, or export to GGUF',
-    })
   mkdirSync(folder, { recursive: true })
   for (const file of SIDE_FILES) if (existsSync(join(path, file))) copyFileSync(join(path, file), join(folder, file))
 }

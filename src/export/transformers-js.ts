@@ -2,8 +2,7 @@
  * @file An exported decoder in transformers.js, the software that it is made for. It is an optional peer dependency:
  * with ONNX Runtime for browsers and an image library it is large, and only this check needs it.
  */
-import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { UserError } from '../errors.ts'
 import type { OnnxReader } from './onnx-reader.ts'
 import type { OnnxDtype } from './onnx-weights.ts'
@@ -74,7 +73,6 @@ export async function verifyTokenizer(
   texts: readonly string[],
   encode: (text: string) => readonly number[],
 ): Promise<void> {
-  if (!existsSync(join(folder, 'tokenizer.json'))) return
   const { AutoTokenizer } = await loadTransformersJs()
   const fail = (what: string) => new UserError({ what, where: `${folder}/tokenizer.json`, fix: 'nothing was kept' }, 1)
   const tokenizer = await AutoTokenizer.from_pretrained(resolve(folder), { local_files_only: true }).catch((error) => {
