@@ -17,8 +17,13 @@ export const checkpoints: Record<string, string> = {
   ...Object.fromEntries(readdirSync(golden).map((name) => [name, `${golden}${name}`])),
 }
 
+const typeOf = (folder: string) => describeModel(folder).modelType
+
+/** One of each architecture: those that bear its name. */
+export const plainCheckpoints = Object.entries(checkpoints).filter(([name, folder]) => name === typeOf(folder))
+
 export const architecturesWithoutCheckpoint = () => {
-  const types = Object.values(checkpoints).map((folder) => describeModel(folder).modelType)
+  const types = plainCheckpoints.map(([name]) => name)
   return Object.keys(architectures).filter((name) => !types.includes(name))
 }
 
@@ -40,8 +45,16 @@ export function policyOf(folder: string): Policy {
   return { path: folder, description, adapter: trainedLooking(description) }
 }
 
-/** Three texts of different lengths with what the policy says of them. */
+/** Three texts of different lengths with what the policy says of them; known ones are not computed again. */
 export async function heldOutOf(policy: Policy): Promise<HeldOut> {
+  const known = heldOuts.get(policy.path) ?? computeHeldOut(policy)
+  heldOuts.set(policy.path, known)
+  return known
+}
+
+const heldOuts = new Map<string, Promise<HeldOut>>()
+
+async function computeHeldOut(policy: Policy): Promise<HeldOut> {
   const draws = seededRandom(3).at('texts')
   const { vocabulary } = policy.description.dimensions
   const texts = [9, 4, 14].map((length) => Array.from({ length }, () => draws.integer(vocabulary)))

@@ -54,10 +54,7 @@ export function decoderGraph(model: ModelDescription): ModelProto {
     ...Object.fromEntries(pasts.map((name) => [name, cache])),
     ...weightInputs(model),
   }
-  const inputs = {
-    ...Object.fromEntries(Object.entries(types).map(([name, type]) => [name, input(name, type)])),
-    ...Object.fromEntries(Object.entries(model.tables).map(([name, table]) => [name, constant(table)])),
-  }
+  const inputs = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, input(name, type)]))
   const present: Record<string, Tensor> = {}
   const packed = (x: Tensor) => reshape(x, [productOfDims(BATCH, SEQUENCE)])
   const hidden = model.hiddenStates({

@@ -52,10 +52,6 @@ describe.each(Object.entries(checkpoints))('%s, merged', (_, folder) => {
     expect(difference).toBeLessThan(1e-4) // float32 sums in another order
     expect(worstTensor).toBeNull() // what is rounded once is rounded the same
 
-    const { texts, logProbabilities } = await heldOutOf(policy)
-    const base = await scoreTexts({ ...policy, adapter: undefined }, texts, 1)
-    expect(worstDifference(base, logProbabilities)).toBeGreaterThan(0.1) // else the adapter shows nothing
-
     const [original, copy] = [folder, at('merged')].map((path) => openSafetensors(join(path, 'model.safetensors')))
     const described = ({ entries }: typeof original) =>
       [...entries].map(([name, { dtype, shape }]) => [name, dtype, shape])
@@ -67,6 +63,16 @@ describe.each(Object.entries(checkpoints))('%s, merged', (_, folder) => {
         expect(readFileSync(at('merged', file), 'utf8')).toBe(readFileSync(join(folder, file), 'utf8'))
   })
 })
+
+it.each(['llama', 'gpt2'])(
+  '%s says something else with its adapter, else these tests would show nothing',
+  async (name) => {
+    const policy = policyOf(checkpoints[name])
+    const { texts, logProbabilities } = await heldOutOf(policy)
+    const base = await scoreTexts({ ...policy, adapter: undefined }, texts, 1)
+    expect(worstDifference(base, logProbabilities)).toBeGreaterThan(1)
+  },
+)
 
 const llama = checkpoints.llama
 

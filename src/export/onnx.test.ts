@@ -12,13 +12,13 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkpoints, heldOutOf, policyOf } from '../../test/exports.ts'
+import { checkpoints, heldOutOf, plainCheckpoints, policyOf } from '../../test/exports.ts'
 import { float32 } from '../runtime/host-tensor.ts'
 import { writeSafetensors } from '../weights/safetensors.ts'
 import { scoreTexts, worstDifference } from './held-out.ts'
 import { onnxPath, readOnnxFolder, writeOnnxFolder } from './onnx.ts'
 import { readInitializers } from './onnx-file.ts'
-import { type OnnxDtype, onnxDtypes } from './onnx-weights.ts'
+import type { OnnxDtype } from './onnx-weights.ts'
 import { openOnnxRuntime } from './onnxruntime-reader.ts'
 import { placed } from './placed.ts'
 import type { Policy } from './policy.ts'
@@ -44,28 +44,37 @@ async function verified(policy: Policy, folder: string, dtype: OnnxDtype) {
   }
 }
 
-describe.each(Object.entries(checkpoints))('%s as ONNX', (_, folder) => {
-  it.each(onnxDtypes)('%s computes what the policy does, padded and with a cache', async (dtype) => {
+it.each(Object.entries(checkpoints))(
+  '%s as ONNX computes what the policy does, padded and with a cache',
+  async (_, folder) => {
     const policy = policyOf(folder)
-    writeOnnxFolder(policy, at('onnx'), dtype)
-    const { difference, worstTensor } = await verified(policy, at('onnx'), dtype)
-    if (dtype === 'fp32') {
-      expect(difference).toBeLessThan(1e-4) // sums in another order
-      expect(worstTensor).toBeNull()
-    } else {
-      expect(difference).toBeLessThan(precisions[dtype === 'q8' ? 'int8' : 'float16'].nats)
-      expect(worstTensor).not.toBeNull()
-    }
+    writeOnnxFolder(policy, at('onnx'), 'fp32')
+    const { difference, worstTensor } = await verified(policy, at('onnx'), 'fp32')
+    expect(difference).toBeLessThan(1e-4) // sums in another order
+    expect(worstTensor).toBeNull()
+  },
+)
+
+describe.each(plainCheckpoints)('%s in fewer bits', (_, folder) => {
+  it('fp16 is as close as half precision allows', async () => {
+    const policy = policyOf(folder)
+    writeOnnxFolder(policy, at('onnx'), 'fp16')
+    const { difference, worstTensor } = await verified(policy, at('onnx'), 'fp16')
+    expect(difference).toBeLessThan(precisions.float16.nats)
+    expect(worstTensor).not.toBeNull()
   })
 
-  it('q8 computes with the weights that it holds as exactly as with any others', async () => {
+  it('q8 is close too, and computes with the weights that it holds as exactly as with any others', async () => {
     const policy = policyOf(folder)
     const { weights } = policy.description
     writeOnnxFolder(policy, at('onnx'), 'q8')
     const reader = await openOnnxRuntime(onnxPath(at('onnx'), 'q8'), policy.description, 1)
     try {
-      const { texts } = await heldOutOf(policy)
-      const { read, logProbabilities } = readOnnxFolder(policy, at('onnx'), 'q8', reader)
+      const heldOut = await heldOutOf(policy)
+      const { texts } = heldOut
+      const written = readOnnxFolder(policy, at('onnx'), 'q8', reader)
+      expect((await verify(policy, heldOut, written)).difference).toBeLessThan(precisions.int8.nats)
+      const { read, logProbabilities } = written
       const held = Object.entries(weights).map(([name, shape]) => [name, float32(shape, read(name).values)] as const)
       mkdirSync(at('held'))
       cpSync(join(folder, 'config.json'), at('held', 'config.json'))

@@ -4,12 +4,11 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkpoints, heldOutOf, policyOf } from '../../test/exports.ts'
+import { checkpoints, heldOutOf, plainCheckpoints, policyOf } from '../../test/exports.ts'
 import { loadWeights } from '../models/language-model.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { textLogits } from '../models/score.ts'
 import { readOnnxFolder, writeOnnxFolder } from './onnx.ts'
-import { onnxDtypes } from './onnx-weights.ts'
 import type { Policy } from './policy.ts'
 import { precisions } from './precision.ts'
 import { INSTALL, loadTransformersJs, openTransformersJs, verifyTokenizer } from './transformers-js.ts'
@@ -50,20 +49,22 @@ async function greedy(
 }
 
 describe.runIf(isInstalled)('transformers.js', () => {
-  describe.each(Object.entries(checkpoints))('%s', (_, folder) => {
-    it.each(onnxDtypes)('%s computes what the policy does, padded and with its cache', async (dtype) => {
-      const policy = policyOf(folder)
-      const limits = dtype === 'fp32' ? { inlineBytes: 0, dataBytes: 200_000 } : undefined
-      writeOnnxFolder(policy, at('onnx'), dtype, limits)
-      const reader = await openTransformersJs(at('onnx'), dtype, 1)
-      const { difference } = await verify(
-        policy,
-        await heldOutOf(policy),
-        readOnnxFolder(policy, at('onnx'), dtype, reader),
-      )
-      expect(difference).toBeLessThan({ fp32: 1e-4, fp16: precisions.float16.nats, q8: precisions.int8.nats }[dtype])
-      await reader.dispose()
-    })
+  it.each([
+    ...plainCheckpoints.map(([name, folder]) => [name, 'fp32', folder] as const),
+    ['stories260K', 'fp16', checkpoints.stories260K],
+    ['stories260K', 'q8', checkpoints.stories260K],
+  ] as const)('%s in %s computes what the policy does, padded and with its cache', async (_, dtype, folder) => {
+    const policy = policyOf(folder)
+    const limits = dtype === 'fp32' ? { inlineBytes: 0, dataBytes: 200_000 } : undefined
+    writeOnnxFolder(policy, at('onnx'), dtype, limits)
+    const reader = await openTransformersJs(at('onnx'), dtype, 1)
+    const { difference } = await verify(
+      policy,
+      await heldOutOf(policy),
+      readOnnxFolder(policy, at('onnx'), dtype, reader),
+    )
+    expect(difference).toBeLessThan({ fp32: 1e-4, fp16: precisions.float16.nats, q8: precisions.int8.nats }[dtype])
+    await reader.dispose()
   })
 
   it('writes the same greedy text', async () => {
