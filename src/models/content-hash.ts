@@ -1,19 +1,15 @@
-/** @file What a model or adapter folder holds, as one number: a run goes on only with what it began with. */
+/** @file What a model folder holds, as one number: a run goes on only with the model that it began with. */
 import { createHash } from 'node:crypto'
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 
 const CHUNK_BYTES = 1 << 20
 
-const isModelFile = (file: string) => ['config.json', 'tokenizer.json'].includes(file) || file.endsWith('.safetensors')
-
-/**
- * SHA-256 of the files that decide what is computed, in order of name.
- * @param isOurs which files; default: a model's config, tokenizer and every weights file
- */
-export function contentHash(folder: string, isOurs: (file: string) => boolean = isModelFile): string {
+/** SHA-256 of the files that decide what a model computes: config, tokenizer and every weights file, in order of name. */
+export function contentHash(folder: string): string {
   const hash = createHash('sha256')
   const buffer = Buffer.alloc(CHUNK_BYTES)
+  const isOurs = (file: string) => ['config.json', 'tokenizer.json'].includes(file) || file.endsWith('.safetensors')
   for (const file of readdirSync(folder).filter(isOurs).sort()) {
     hash.update(file)
     const descriptor = openSync(join(folder, file), 'r')

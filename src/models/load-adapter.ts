@@ -1,9 +1,11 @@
 /** @file A PEFT folder for a certain model. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type LoraAdapter, matrixShapes } from '../adapters/lora.ts'
 import { adapterFiles, readPeftFolder } from '../adapters/peft.ts'
 import { UserError } from '../errors.ts'
 import type { ModelDescription } from './architecture.ts'
-import { contentHash } from './content-hash.ts'
 
 /** The adapter of a PEFT folder. @throws UserError where it cannot be read, or was made for a model of another shape */
 export function loadAdapter(folder: string, { linears }: Pick<ModelDescription, 'linears'>): LoraAdapter {
@@ -25,5 +27,7 @@ export function loadAdapter(folder: string, { linears }: Pick<ModelDescription, 
 /** One number for all that a PEFT folder says. @throws UserError where there is no readable adapter */
 export function hashOfAdapter(folder: string): string {
   readPeftFolder(folder) // says what is missing, where the hash alone would only fail or differ
-  return contentHash(folder, (file) => adapterFiles.includes(file))
+  const hash = createHash('sha256')
+  for (const file of adapterFiles) hash.update(readFileSync(join(folder, file)))
+  return hash.digest('hex')
 }
