@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import { UserError } from '../errors.ts'
-import { type Exporter, exportPolicy } from '../export/export-policy.ts'
+import { checkExport, type Exporter, exportPolicy } from '../export/export-policy.ts'
 import type { Texts } from '../export/held-out.ts'
 import { mergedExporter } from '../export/merged.ts'
 import { onnxExporter, onnxReaders } from '../export/onnx.ts'
@@ -66,7 +66,8 @@ export function defineExport(program: Command, terminal: Terminal): void {
 
 async function exportRun(run: string | undefined, options: ExportOptions, terminal: Terminal): Promise<void> {
   const { form, exporter, path } = formOf(options)
-  const { policy, texts } = run === undefined ? await chosenModel(options) : await chosenRun(run, options)
+  const check = (policy: Policy) => checkExport(policy, exporter, path)
+  const { policy, texts } = run === undefined ? await chosenModel(options) : await chosenRun(run, options, check)
   const onProgress = (doing: string) => void terminal.stderr.write(`${doing}\n`)
   const verification = await exportPolicy(policy, exporter, { path, texts, threads: options.threads, onProgress })
   if (options.json) printJson(terminal, { form, path, ...verification })
@@ -90,13 +91,18 @@ function formOf({ merged, onnx, peft, dtype, reader }: ExportOptions) {
 
 type Chosen = { policy: Policy; texts: Texts }
 
-async function chosenRun(folder: string, { model, adapter: other, text, threads }: ExportOptions): Promise<Chosen> {
+async function chosenRun(
+  folder: string,
+  { model, adapter: other, text, threads }: ExportOptions,
+  check: (policy: Policy) => Promise<void>,
+): Promise<Chosen> {
   const run = await openRun(folder, { model, threads })
   try {
     const { path, description, tokenizer } = run.model
     const adapter = other === undefined ? latestAdapter(run) : loadAdapter(other, description)
-    const texts = text ? tokensOf(text, tokenizer) : await heldOutTexts(run, adapter)
-    return { policy: { path, description: describeModel(path), adapter }, texts }
+    const policy = { path, description: describeModel(path), adapter }
+    await check(policy) // before sampling, which takes its time
+    return { policy, texts: text ? tokensOf(text, tokenizer) : await heldOutTexts(run, adapter) }
   } finally {
     await run.model.dispose()
   }

@@ -152,5 +152,5 @@ it('what an adapter cannot be folded into is refused by name', async () => {
   source.close()
   writeSafetensors(at('wide', 'model.safetensors'), Object.fromEntries(tensors))
   const policy = { ...policyOf(llama), path: at('wide'), description: describeModel(at('wide')) }
-  await expect(mergedExporter.check(policy)).rejects.toThrow(/an adapter cannot be folded into type F64/)
+  await expect(mergedExporter.check(policy, at('merged'))).rejects.toThrow(/an adapter cannot be folded into type F64/)
 })
