@@ -9,25 +9,27 @@ import { type OnnxDtype, onnxDtypes } from '../export/onnx-weights.ts'
 import { peftExporter } from '../export/peft.ts'
 import type { Policy } from '../export/policy.ts'
 import type { Verification } from '../export/verify.ts'
-import { describeModel } from '../models/language-model.ts'
+import { describeModel, type LoadOptions, localModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { heldOutTexts } from '../tasks/held-out-texts.ts'
 import { latestAdapter, openRun } from '../tasks/task-run.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { type CommonOptions, withCommonOptions, withExamples } from './options.ts'
+import { downloadProgress } from './progress.ts'
 import { printJson, type Terminal } from './terminal.ts'
 
-type ExportOptions = CommonOptions & {
-  merged?: string
-  onnx?: string
-  peft?: string
-  dtype: OnnxDtype
-  reader: (typeof onnxReaders)[number]
-  model?: string
-  adapter?: string
-  text?: string[]
-}
+type ExportOptions = CommonOptions &
+  Pick<LoadOptions, 'onDownload'> & {
+    merged?: string
+    onnx?: string
+    peft?: string
+    dtype: OnnxDtype
+    reader: (typeof onnxReaders)[number]
+    model?: string
+    adapter?: string
+    text?: string[]
+  }
 
 export function defineExport(program: Command, terminal: Terminal): void {
   const several = (text: string, before: string[] = []) => [...before, text]
@@ -48,7 +50,7 @@ export function defineExport(program: Command, terminal: Terminal): void {
             .choices(onnxReaders)
             .default('transformers.js'),
         )
-        .option('--model <folder>', 'a model without a run, or where the model of the run is now')
+        .option('--model <model>', 'a model without a run, or where the model of the run is now')
         .option('--adapter <folder>', 'a PEFT folder to use')
         .option(
           '--text <text>',
@@ -61,7 +63,9 @@ export function defineExport(program: Command, terminal: Terminal): void {
       'export runs/infilling-1 --onnx stories-infilling-web --dtype q8',
       'export --model models/stories260K --adapter my-adapter --merged out --text "Once upon a time, there was a dog."',
     ],
-  ).action((folder: string | undefined, options: ExportOptions) => exportRun(folder, options, terminal))
+  ).action((folder: string | undefined, options: ExportOptions) =>
+    exportRun(folder, { ...options, onDownload: downloadProgress(terminal.stderr) }, terminal),
+  )
 }
 
 async function exportRun(run: string | undefined, options: ExportOptions, terminal: Terminal): Promise<void> {
@@ -93,10 +97,10 @@ type Chosen = { policy: Policy; texts: Texts }
 
 async function chosenRun(
   folder: string,
-  { model, adapter: other, text, threads }: ExportOptions,
+  { adapter: other, text, ...load }: ExportOptions,
   check: (policy: Policy) => Promise<void>,
 ): Promise<Chosen> {
-  const run = await openRun(folder, { model, threads })
+  const run = await openRun(folder, load)
   try {
     const { path, description, tokenizer } = run.model
     const adapter = other === undefined ? latestAdapter(run) : loadAdapter(other, description)
@@ -108,21 +112,15 @@ async function chosenRun(
   }
 }
 
-async function chosenModel({ model, adapter, text }: ExportOptions): Promise<Chosen> {
+async function chosenModel({ model, adapter, text, onDownload }: ExportOptions): Promise<Chosen> {
   if (model === undefined)
     throw new UserError({ what: 'there is nothing to export', fix: 'name a run, or a model with --model' })
   if (text === undefined)
     throw new UserError({ what: 'a model without a run has no held-out text', fix: 'give one with --text "…"' })
-  const description = describeModel(model)
-  const texts = tokensOf(text, await modelFiles(model).tokenizer())
-  return {
-    policy: {
-      path: model,
-      description,
-      adapter: adapter === undefined ? undefined : loadAdapter(adapter, description),
-    },
-    texts,
-  }
+  const path = await localModel(model, { onProgress: onDownload })
+  const description = describeModel(path)
+  const texts = tokensOf(text, await modelFiles(path).tokenizer())
+  return { policy: { path, description, ...(adapter && { adapter: loadAdapter(adapter, description) }) }, texts }
 }
 
 const tokensOf = (texts: readonly string[], tokenizer: Tokenizer) =>
