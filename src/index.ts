@@ -17,6 +17,12 @@ export {
   type SamplerResult,
   summarise,
 } from './evaluation/evaluate.ts'
+export { type Exporter, type ExportOptions, exportPolicy } from './export/export-policy.ts'
+export { mergedExporter } from './export/merged.ts'
+export { onnxExporter } from './export/onnx.ts'
+export { peftExporter } from './export/peft.ts'
+export type { Policy } from './export/policy.ts'
+export type { Verification } from './export/verify.ts'
 export { scoreUnderPolicy } from './gflownet/policy.ts'
 export { type LanguageModel, type LoadOptions, loadLanguageModel } from './models/language-model.ts'
 export { loadAdapter } from './models/load-adapter.ts'

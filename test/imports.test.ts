@@ -9,7 +9,7 @@ const arrow = [
   ['cli', 'dashboard'],
   ['distributed'],
   ['tasks'],
-  ['trainers'],
+  ['trainers', 'export'],
   ['evaluation', 'baselines', 'gflownet', 'rewards', 'sampling'],
   ['models'],
   ['checkpoint', 'adapters', 'weights', 'tokenizer'],

@@ -8,7 +8,17 @@ import type { Random } from '../random.ts'
 import { float32, type NamedTensors } from '../runtime/host-tensor.ts'
 
 /** What a LoRA adapter adapts: `targets` are the last parts of module names, as in PEFT's `target_modules`. */
-export type LoraConfig = { rank: number; alpha: number; targets: readonly string[] }
+export type LoraConfig = {
+  rank: number
+  alpha: number
+  targets: readonly string[]
+  /** Modules with another rank or alpha than the others, by patterns as `patternValue` reads them. */
+  rankPattern?: Patterns
+  alphaPattern?: Patterns
+  /** Scale by alpha/√rank instead of alpha/rank (rank-stabilised LoRA, Kalajdzievski 2023). */
+  rankStabilised?: boolean
+}
+type Patterns = Readonly<Record<string, number>>
 
 /** An adapter: `weights` holds `<module>.lora_A.weight` [rank, inputs] and `<module>.lora_B.weight` [outputs, rank]. */
 export type LoraAdapter = { config: LoraConfig; weights: NamedTensors }
@@ -16,8 +26,24 @@ export type LoraAdapter = { config: LoraConfig; weights: NamedTensors }
 /** A linear layer that LoRA can adapt. `inputsFirst` where the weight is stored [inputs, outputs] (GPT-2's Conv1D). */
 export type LinearLayer = { module: string; inputs: number; outputs: number; inputsFirst: boolean }
 
-/** PEFT's scale of the correction. */
-export const loraScale = ({ rank, alpha }: LoraConfig) => alpha / rank
+/** The rank of a module's matrices. */
+export const rankOf = ({ rank, rankPattern }: LoraConfig, module: string) => patternValue(rankPattern, module) ?? rank
+
+/** PEFT's scale of a module's correction. */
+export function scaleOf(config: LoraConfig, module: string): number {
+  const alpha = patternValue(config.alphaPattern, module) ?? config.alpha
+  const rank = rankOf(config, module)
+  return alpha / (config.rankStabilised ? Math.sqrt(rank) : rank)
+}
+
+/** The value of the first pattern that matches a module's whole name, or its end after a dot, as in PEFT. */
+function patternValue(patterns: Patterns = {}, module: string): number | undefined {
+  const pattern = Object.keys(patterns).find((pattern) => patternOf(pattern).test(module))
+  return pattern === undefined ? undefined : patterns[pattern]
+}
+
+/** A pattern of PEFT as an expression of ours. @throws SyntaxError where Python reads it otherwise */
+export const patternOf = (pattern: string) => new RegExp(`^(?:.*\\.)?(?:${pattern})$`, 'u')
 
 /** Does the config adapt this module? A target matches a module's whole name or its end after a dot, as in PEFT. */
 export const isTarget = (config: Pick<LoraConfig, 'targets'>, module: string) =>
@@ -66,18 +92,34 @@ function matchedBy(pattern: string, layers: readonly LinearLayer[]): string[] {
   })
 }
 
+/** Names and shapes of an adapter's matrices: A [rank, inputs] and B [outputs, rank] for every adapted layer. */
+export const matrixShapes = (
+  config: LoraConfig,
+  layers: readonly LinearLayer[],
+): Record<string, readonly [number, number]> =>
+  Object.fromEntries(
+    layers
+      .filter(({ module }) => isTarget(config, module))
+      .flatMap(({ module, inputs, outputs }) => [
+        [`${module}.lora_A.weight`, [rankOf(config, module), inputs]],
+        [`${module}.lora_B.weight`, [outputs, rankOf(config, module)]],
+      ]),
+  )
+
 /**
  * A fresh adapter: A uniform in ±1/√inputs (PEFT's Kaiming uniform with a = √5), B zero, so that it changes nothing yet.
  * Each matrix has its own address in `random`: adding a layer does not change the others.
  */
 export function initialAdapter(config: LoraConfig, layers: readonly LinearLayer[], random: Random): LoraAdapter {
   const weights: NamedTensors = {}
-  for (const { module, inputs, outputs } of layers.filter(({ module }) => isTarget(config, module))) {
+  for (const [name, shape] of Object.entries(matrixShapes(config, layers))) {
+    const module = name.match(/^(.*)\.lora_A\.weight$/)?.[1]
+    weights[name] = float32(shape)
+    if (module === undefined) continue
     const draws = random.at('lora', module)
-    const bound = 1 / Math.sqrt(inputs)
-    const a = Float32Array.from({ length: config.rank * inputs }, () => (2 * draws.uniform() - 1) * bound)
-    weights[`${module}.lora_A.weight`] = float32([config.rank, inputs], a)
-    weights[`${module}.lora_B.weight`] = float32([outputs, config.rank])
+    const bound = 1 / Math.sqrt(shape[1])
+    const a = weights[name].data
+    for (let i = 0; i < a.length; i++) a[i] = (2 * draws.uniform() - 1) * bound
   }
   return { config, weights }
 }

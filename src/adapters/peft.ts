@@ -9,10 +9,13 @@ import { UserError } from '../errors.ts'
 import { readJson, writeJson } from '../files.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openSafetensors, writeSafetensors } from '../weights/safetensors.ts'
-import { isTarget, type LinearLayer, type LoraAdapter, type LoraConfig } from './lora.ts'
+import { isTarget, type LinearLayer, type LoraAdapter, type LoraConfig, patternOf, rankOf } from './lora.ts'
 
 const CONFIG_FILE = 'adapter_config.json'
 const WEIGHTS_FILE = 'adapter_model.safetensors'
+/** What a PEFT folder consists of. */
+export const adapterFiles: readonly string[] = [CONFIG_FILE, WEIGHTS_FILE]
+
 const PREFIX = 'base_model.model.' // PEFT's own two modules around the model
 
 /** What the config says of the model: its name or path, and the linear layers that could be adapted. */
@@ -21,11 +24,11 @@ export type AdaptedModel = { baseModel: string; layers: readonly LinearLayer[] }
 /** Writes an adapter so that PEFT, transformers and `readPeftFolder` load it. The folder is made where it is absent. */
 export function writePeftFolder(folder: string, adapter: LoraAdapter, { baseModel, layers }: AdaptedModel): void {
   mkdirSync(folder, { recursive: true })
-  const { rank, alpha, targets } = adapter.config
+  const { rank, alpha, targets, rankPattern = {}, alphaPattern = {}, rankStabilised = false } = adapter.config
   const named = Object.entries(adapter.weights).map(([name, tensor]) => [PREFIX + name, tensor])
   writeSafetensors(join(folder, WEIGHTS_FILE), Object.fromEntries(named))
   writeJson(join(folder, CONFIG_FILE), {
-    alpha_pattern: {},
+    alpha_pattern: alphaPattern,
     auto_mapping: null,
     base_model_name_or_path: baseModel,
     bias: 'none',
@@ -39,26 +42,45 @@ export function writePeftFolder(folder: string, adapter: LoraAdapter, { baseMode
     modules_to_save: null,
     peft_type: 'LORA',
     r: rank,
-    rank_pattern: {},
+    rank_pattern: rankPattern,
     revision: null,
     target_modules: targets,
     task_type: 'CAUSAL_LM',
     use_dora: false,
-    use_rslora: false,
+    use_rslora: rankStabilised,
   })
 }
 
+/** Values by patterns of module names. What Python's expressions have and ours do not is refused, never read otherwise. */
+const patterns = (value: z.ZodType<number>) =>
+  z
+    .record(z.string(), value)
+    .refine((patterns) => Object.keys(patterns).every(isExpression), 'it has an expression that flowtune cannot read')
+    .nullish()
+
+function isExpression(pattern: string): boolean {
+  try {
+    return Boolean(patternOf(pattern))
+  } catch {
+    return false
+  }
+}
+
+/** `fan_in_fan_out` is not read: it tells PEFT how the base weight is stored, which a model's own layers say here. */
 const configSchema = z.looseObject({
   peft_type: z.literal('LORA', 'only LoRA adapters are supported'),
   task_type: z.literal('CAUSAL_LM', 'only adapters of causal language models are supported').nullish(),
   r: z.int().positive(),
   lora_alpha: z.number().positive(),
+  rank_pattern: patterns(z.int().positive()),
+  alpha_pattern: patterns(z.number().positive()),
+  use_rslora: z.boolean().nullish(),
   target_modules: z.union([z.string(), z.array(z.string())]).nullish(),
   bias: z.literal('none', 'adapters with biases are not supported').default('none'),
   init_lora_weights: z
     .union([
       z.boolean(),
-      z.string().regex(/^(?!pissa|olora|corda|loftq)/, 'it changes the base model: convert to plain LoRA'),
+      z.string().regex(/^(?!pissa|olora|corda|loftq|lora_ga)/, 'it changes the base model: convert to plain LoRA'),
     ])
     .nullish(),
 })
@@ -68,12 +90,9 @@ type PeftConfig = z.infer<typeof configSchema>
 /** Settings under which PEFT computes, or changes the base model, otherwise. They must be absent, false or empty. */
 const UNSUPPORTED = [
   'use_dora',
-  'use_rslora',
   'use_qalora',
   'use_bdlora',
   'lora_bias',
-  'rank_pattern',
-  'alpha_pattern',
   'modules_to_save',
   'target_parameters',
   'trainable_token_indices',
@@ -127,16 +146,24 @@ function checkedConfig(peft: PeftConfig, weights: NamedTensors, folder: string):
   const modules = new Set(Object.keys(weights).map((name) => name.replace(/\.lora_[AB]\.weight$/, '')))
   const complaint = (what: string) => new UserError({ what, where: folder, fix: 'export the adapter again' })
   if (!modules.size) throw complaint('the adapter has no matrices')
+  // A list of targets says all; a pattern, or a list that other settings narrow, is replaced by what it came to.
+  const targets = Array.isArray(peft.target_modules) && !isNarrowed(peft) ? peft.target_modules : [...modules]
+  const config: LoraConfig = {
+    rank: peft.r,
+    alpha: peft.lora_alpha,
+    targets,
+    ...(isSet(peft.rank_pattern) && { rankPattern: peft.rank_pattern! }),
+    ...(isSet(peft.alpha_pattern) && { alphaPattern: peft.alpha_pattern! }),
+    ...(peft.use_rslora && { rankStabilised: true }),
+  }
   for (const module of modules) {
     const [a, b] = ['A', 'B'].map((side) => weights[`${module}.lora_${side}.weight`]?.shape)
     if (!a || !b) throw complaint(`${module} has only one of its two matrices`)
-    if (a.length !== 2 || b.length !== 2 || a[0] !== peft.r || b[1] !== peft.r) {
-      throw complaint(`${module} has matrices [${a.join(', ')}] and [${b.join(', ')}], which do not fit rank ${peft.r}`)
+    const rank = rankOf(config, module)
+    if (a.length !== 2 || b.length !== 2 || a[0] !== rank || b[1] !== rank) {
+      throw complaint(`${module} has matrices [${a.join(', ')}] and [${b.join(', ')}], which do not fit rank ${rank}`)
     }
   }
-  // A list of targets says all; a pattern, or a list that other settings narrow, is replaced by what it came to.
-  const targets = Array.isArray(peft.target_modules) && !isNarrowed(peft) ? peft.target_modules : [...modules]
-  const config = { rank: peft.r, alpha: peft.lora_alpha, targets }
   const stray = [...modules].find((module) => !isTarget(config, module))
   if (stray) throw complaint(`${stray} has matrices but is no target`)
   return config

@@ -27,6 +27,7 @@ import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 type RunOptions = CommonOptions & TrainingFlags & { out?: string }
 type TrainOptions = RunOptions & {
   model?: string
+  adapter?: string
   data?: string
   testData?: string
   columns?: ColumnMap
@@ -73,6 +74,7 @@ export function defineTrain(program: Command, terminal: Terminal): void {
         .option('--columns <map>', "the file's names for the task's columns", columnMap)
         .option('--model <model>', `${MODEL_HELP} (default: the embedded one)`)
         .option('--chat', "write prompts in the model's chat template")
+        .option('--adapter <folder>', 'a PEFT folder to start from (default: a fresh adapter)')
         .option('--resume <run>', 'go on with a run that was stopped')
         .option('--from-step <number>', 'with --resume: from an earlier checkpoint', wholeNumber(0)),
     ),
@@ -82,13 +84,15 @@ export function defineTrain(program: Command, terminal: Terminal): void {
       'train ./my-reward.ts --steps 200',
       'train infilling --data stories.jsonl --model models/SmolLM2-135M --steps 200 --set latent.maxTokens=20',
       'train --data roc.csv.gz --columns "beginning=sentence1+sentence2+sentence3,ending=sentence5"',
+      'train infilling --data more-stories.csv --adapter runs/infilling-1/adapter',
       'train --resume runs/infilling-1',
     ],
   ).action(async (task: string, options: TrainOptions) => {
-    const { data, testData, columns, chat, model = embeddedModel, resume: stopped, fromStep } = options
+    const { data, testData, columns, chat, model = embeddedModel, adapter, resume: stopped, fromStep } = options
     if (stopped !== undefined) return trainAndEvaluate(await resume(stopped, options, terminal), terminal, options)
     refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
-    const run = await startRun(newRun({ task, model, data, testData, columns, chat }, options, program, terminal))
+    const what = { task, model, adapter, data, testData, columns, chat }
+    const run = await startRun(newRun(what, options, program, terminal))
     await trainAndEvaluate(run, terminal, options)
   })
 }
@@ -104,7 +108,8 @@ const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }:
 })
 
 async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
-  const { data, testData, columns, chat, model, device, threads, steps, fromStep, out, config, set, seed } = options
+  const { data, testData, columns, chat, adapter, model, device, threads, steps, fromStep, out, config, set, seed } =
+    options
   refuseTogether(
     '--resume',
     {
@@ -112,6 +117,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
       '--test-data': testData,
       '--columns': columns,
       '--chat': chat,
+      '--adapter': adapter,
       '--out': out,
       '--config': config,
       '--set': set,

@@ -86,7 +86,7 @@ export async function loadWeights(
   await refuseAbsentDevice(device)
   const weights = modelFiles(path).openWeights()
   try {
-    const names = checkedNames(weights, description)
+    const names = storedNames(weights, description)
     const lanes = await openLanes(
       laneShape(description, threads, device),
       storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
@@ -125,7 +125,7 @@ export function describeModel(path: string, { storage, recompute }: Holding = PL
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
-function checkedNames(weights: Weights, description: ModelDescription): Map<string, string> {
+export function storedNames(weights: Weights, description: ModelDescription): Map<string, string> {
   const { aliases } = architectures[description.modelType]
   const names = new Map<string, string>()
   for (const [name, shape] of Object.entries(description.weights)) {

@@ -1,19 +1,14 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
-import { isTarget, type LoraConfig, loraScale } from '../adapters/lora.ts'
+import { isTarget, type LoraConfig, matrixShapes, scaleOf } from '../adapters/lora.ts'
 import { add, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { frozenMatrix } from './frozen.ts'
 
-/** The types of an adapter's matrices: A [rank, inputs] and B [outputs, rank] for every adapted layer. */
+/** The types of an adapter's matrices. */
 export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record<string, TensorType> =>
   Object.fromEntries(
-    model.linears
-      .filter(({ module }) => isTarget(lora, module))
-      .flatMap(({ module, inputs, outputs }) => [
-        [`${module}.lora_A.weight`, { dtype: 'float32', shape: [lora.rank, inputs] }],
-        [`${module}.lora_B.weight`, { dtype: 'float32', shape: [outputs, lora.rank] }],
-      ]),
+    Object.entries(matrixShapes(lora, model.linears)).map(([name, shape]) => [name, { dtype: 'float32', shape }]),
   )
 
 /** How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model. */
@@ -38,7 +33,10 @@ export function linearLayers(
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
       if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, weight(`${module}.lora_A.weight`), { transposeB: true }) // [tokens, rank]
-      const wide = matmul(narrow, weight(`${module}.lora_B.weight`), { transposeB: true, scale: loraScale(lora) })
+      const wide = matmul(narrow, weight(`${module}.lora_B.weight`), {
+        transposeB: true,
+        scale: scaleOf(lora, module),
+      })
       return checkpoint(add(y, wide), 'linear')
     },
   }

@@ -1,24 +1,19 @@
 /** @file A PEFT folder for a certain model. */
-import { isTarget, type LoraAdapter } from '../adapters/lora.ts'
-import { readPeftFolder } from '../adapters/peft.ts'
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type LoraAdapter, matrixShapes } from '../adapters/lora.ts'
+import { adapterFiles, readPeftFolder } from '../adapters/peft.ts'
 import { UserError } from '../errors.ts'
 import type { ModelDescription } from './architecture.ts'
 
 /** The adapter of a PEFT folder. @throws UserError where it cannot be read, or was made for a model of another shape */
 export function loadAdapter(folder: string, { linears }: Pick<ModelDescription, 'linears'>): LoraAdapter {
   const adapter = readPeftFolder(folder)
-  const { rank } = adapter.config
-  const expected = new Map(
-    linears
-      .filter(({ module }) => isTarget(adapter.config, module))
-      .flatMap(({ module, inputs, outputs }) => [
-        [`${module}.lora_A.weight`, `${[rank, inputs]}`],
-        [`${module}.lora_B.weight`, `${[outputs, rank]}`],
-      ]),
-  )
-  for (const name of new Set([...expected.keys(), ...Object.keys(adapter.weights)])) {
-    const [wanted, found] = [expected.get(name), adapter.weights[name]?.shape]
-    if (wanted === `${found}`) continue
+  const expected = matrixShapes(adapter.config, linears)
+  for (const name of new Set([...Object.keys(expected), ...Object.keys(adapter.weights)])) {
+    const [wanted, found] = [expected[name], adapter.weights[name]?.shape]
+    if (`${wanted}` === `${found}`) continue
     const what = found ? `has shape [${found}]` : 'is missing'
     throw new UserError({
       what: `${name} ${what}, and the model ${wanted ? `needs [${wanted}]` : 'has no such layer'}`,
@@ -27,4 +22,12 @@ export function loadAdapter(folder: string, { linears }: Pick<ModelDescription, 
     })
   }
   return adapter
+}
+
+/** One number for all that a PEFT folder says. @throws UserError where there is no readable adapter */
+export function hashOfAdapter(folder: string): string {
+  readPeftFolder(folder) // says what is missing, where the hash alone would only fail or differ
+  const hash = createHash('sha256')
+  for (const file of adapterFiles) hash.update(readFileSync(join(folder, file)))
+  return hash.digest('hex')
 }

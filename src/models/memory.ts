@@ -62,18 +62,24 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const widest = Math.max(...config.linears.map(({ outputs }) => outputs))
   const head = storage === 'float32' ? 0 : FLOAT * vocabulary * width // decoded while it is used
   const logits = FLOAT * vocabulary
+  const largest = Math.max(...config.linears.map(({ inputs, outputs }) => FLOAT * inputs * outputs))
+  const decoded = WORKSPACE[storage] * largest // the layer under way
   const tokens = promptTokens + latent
   const branches = endingTokens * samples * (latentTokens + 1)
   return {
-    sampling: 2 * head + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
-    scoring: head + 3 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
+    sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
+    scoring: head + decoded + 3 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
     learning:
       head +
+      decoded +
       2.2 * latent * logits +
       FLOAT * tokens * layers * (HELD[recompute] * linear + (recompute === 'nothing' ? 0 : width)) +
       FLOAT * tokens * 3 * linear, // the layer under way
   }
 }
+
+/** What decoding a matrix takes, in multiples of its float32 form. */
+const WORKSPACE: Record<Storage, number> = { float32: 0, float16: 1, int8: 2.2, int4: 2.2 }
 
 const SCORED_LOGIT_BYTES = 128 << 20 // as in score.ts
 const add = (a: number, b: number) => a + b

@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
+import { readPeftFolder } from '../adapters/peft.ts'
 import { UserError } from '../errors.ts'
 import {
   describeModel,
@@ -12,13 +13,15 @@ import {
   loadLanguageModel,
   localModel,
 } from '../models/language-model.ts'
-import { loadAdapter } from '../models/load-adapter.ts'
+import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
+
 import { chatTokens } from '../tokenizer/chat-template.ts'
-import { parseTrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
+import { parseTrainingConfig, type TrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
+
 import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import {
   adapterFolder,
@@ -50,6 +53,8 @@ export type ReadyRun = OpenRun & {
   prompts: readonly Prompt[]
   /** None of the training examples is among them; empty where there is one example only. */
   heldOut: readonly Example[]
+  /** Where training starts from, unless from a state; undefined: a fresh adapter. */
+  adapter?: LoraAdapter
   state?: TrainingState
 }
 
@@ -58,6 +63,8 @@ export type NewRun = LoadOptions & {
   task: string
   /** The model's folder, its file, or its id on the hub. */
   model: string
+  /** A PEFT folder to start from; default: a fresh adapter. */
+  adapter?: string
   /** Default: the task's own examples. */
   data?: string
   /** Default: those of the task, or a part of the data is held out. */
@@ -85,7 +92,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   const { data, testData } = filesOf(task, options)
   const ofFile = (file: string | undefined) => (file === undefined ? null : hashedFileOf(file))
   const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
-  const training = parseTrainingConfig(withDefaults(task.defaults ?? {}, options.training ?? {}), 'config')
+  const training = trainingOf(task, options)
   const model = await recordOfModel(options.model, options)
   const record: RunRecord = {
     command: options.command ?? '',
@@ -93,6 +100,10 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     taskFile: isTaskFile(options.task) ? await hashedFileOf(options.task) : null,
     model,
     chat: options.chat ? chatTemplateOf(task, model.folder) : null,
+    adapter:
+      options.adapter === undefined
+        ? null
+        : { folder: resolve(options.adapter), sha256: hashOfAdapter(options.adapter) },
     training,
     ...files,
     columns: Object.fromEntries(
@@ -103,8 +114,9 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     versions: { flowtune: version, node: process.versions.node },
   }
   return prepare(folder, record, async (run) => {
+    const adapter = startingAdapter(run)
     createRunFolder(folder, record)
-    return run
+    return { ...run, adapter }
   })
 }
 
@@ -117,6 +129,29 @@ export function chatTemplateOf(task: Task, model: string): string {
   return template
 }
 
+/** The training config, where `lora` says what is trained. @throws UserError where that is asked for twice */
+function trainingOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
+  const config = parseTrainingConfig(withDefaults(task.defaults ?? {}, training), 'config')
+  if (adapter === undefined) return config
+  if (training.lora !== undefined)
+    throw new UserError({
+      what: 'an adapter to start from does not go with lora options: it has its own rank, alpha and targets',
+      where: adapter,
+      fix: 'leave them out',
+    })
+  const { rank, alpha, targets } = readPeftFolder(adapter).config
+  return { ...config, lora: { rank, alpha, targets: [...targets] } }
+}
+
+/** The adapter that a run starts from, if not from a fresh one. @throws UserError where it has changed since */
+function startingAdapter({ record: { adapter }, model }: OpenRun): LoraAdapter | undefined {
+  if (adapter === null) return undefined
+  const { folder, sha256 } = adapter
+  if (hashOfAdapter(folder) !== sha256)
+    throw new UserError({ what: 'this adapter has changed since the run began', where: folder, fix: 'start a new run' })
+  return loadAdapter(folder, model.description)
+}
+
 /**
  * Goes on with a run as if it had not been stopped.
  * @param fromStep an earlier checkpoint than the latest, or 0 for the beginning
@@ -126,8 +161,9 @@ export async function resumeRun(folder: string, changes: Reopening = {}, fromSte
   const record = await reopened(folder, changes)
   return prepare(folder, record, async (run) => {
     const state = await rewind(folder, fromStep)
+    const adapter = state ? undefined : startingAdapter(run)
     writeRecord(folder, record)
-    return { ...run, state }
+    return { ...run, adapter, state }
   })
 }
 
@@ -138,12 +174,13 @@ export async function openRun(folder: string, changes: Reopening = {}): Promise<
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
-export const train = ({ folder, record, model, prompts, state }: ReadyRun, signal?: AbortSignal) =>
+export const train = ({ folder, record, model, prompts, adapter, state }: ReadyRun, signal?: AbortSignal) =>
   recorded(
     fineTune({
       ...record.training,
       model,
       prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
+      adapter,
       resume: state,
       signal,
     }),

@@ -1,5 +1,5 @@
 /** @file Graph → ONNX bytes. Equal nodes are emitted once, unused ones not at all. */
-import { create, toBinary } from '@bufbuild/protobuf'
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import type { DType, HostTensor } from '../runtime/host-tensor.ts'
 import {
   type AttributeProto,
@@ -7,6 +7,7 @@ import {
   AttributeProto_AttributeType as AttributeType,
   TensorProto_DataType as DataType,
   GraphProtoSchema,
+  type ModelProto,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
@@ -61,6 +62,15 @@ export function toOnnx(
   inputs: Record<string, TensorType>,
   outputs: Record<string, Tensor>,
 ): { bytes: Uint8Array; used: Set<string> } {
+  const { model, used } = toModel(inputs, outputs)
+  return { bytes: toBinary(ModelProtoSchema, model), used }
+}
+
+/** The same before it becomes bytes. */
+export function toModel(
+  inputs: Record<string, TensorType>,
+  outputs: Record<string, Tensor>,
+): { model: ModelProto; used: Set<string> } {
   const nodes: NodeProto[] = []
   const initializers: TensorProto[] = []
   const valueInfo: ValueInfoProto[] = []
@@ -71,8 +81,7 @@ export function toOnnx(
     const earlier = known.get(key)
     if (earlier) return earlier
     const to = Array.from({ length: count }, (_, i) => `${type}_${nodes.length}${count > 1 ? `_${i}` : ''}`)
-    const attribute = Object.entries(attributes).map(([name, value]) => attributeOf(name, value))
-    nodes.push(create(NodeProtoSchema, { opType: type, domain, name: to[0], input: [...from], output: to, attribute }))
+    nodes.push(nodeOf(type, from, to, attributes, domain))
     known.set(key, to)
     return to
   }
@@ -82,8 +91,7 @@ export function toOnnx(
     const earlier = known.get(key)
     if (earlier) return earlier[0]
     const name = `constant_${initializers.length}`
-    const dims = tensor.shape.map(BigInt)
-    initializers.push(create(TensorProtoSchema, { name, dims, dataType: DATA_TYPES[tensor.dtype], rawData: bytes }))
+    initializers.push(initializerOf(name, tensor, { rawData: bytes }))
     known.set(key, [name])
     return name
   }
@@ -157,7 +165,35 @@ export function toOnnx(
     { domain: CONTRIB, version: BigInt(CONTRIB_OPSET) },
   ]
   const model = create(ModelProtoSchema, { irVersion: IR_VERSION, producerName: 'flowtune', opsetImport, graph })
-  return { bytes: toBinary(ModelProtoSchema, model), used }
+  return { model, used }
+}
+
+/** A node that computes named values from named values. */
+export function nodeOf(
+  type: string,
+  input: readonly string[],
+  output: readonly string[],
+  attributes: Record<string, Attribute> = {},
+  domain = '',
+): NodeProto {
+  const attribute = Object.entries(attributes).map(([name, value]) => attributeOf(name, value))
+  return create(NodeProtoSchema, {
+    opType: type,
+    domain,
+    name: output[0],
+    input: [...input],
+    output: [...output],
+    attribute,
+  })
+}
+
+/** A value that a model brings along: its bytes, or where they are. */
+export function initializerOf(
+  name: string,
+  { dtype, shape }: Pick<HostTensor, 'dtype' | 'shape'>,
+  place: Pick<MessageInitShape<typeof TensorProtoSchema>, 'rawData' | 'externalData' | 'dataLocation'>,
+): TensorProto {
+  return create(TensorProtoSchema, { name, dims: shape.map(BigInt), dataType: DATA_TYPES[dtype], ...place })
 }
 
 function attributeOf(name: string, value: Attribute): AttributeProto {

@@ -18,6 +18,11 @@ export const runRecordSchema = z.strictObject({
   taskFile: hashedFile.nullable().default(null).describe('null: the task is one of ours'),
   chat: z.string().nullable().default(null).describe('the chat template that prompts are written in; null: plain text'),
   model: z.strictObject({ folder: z.string(), sha256: z.string() }),
+  adapter: z
+    .strictObject({ folder: z.string(), sha256: z.string() })
+    .nullable()
+    .default(null)
+    .describe('the PEFT folder that training starts from; null: a fresh adapter'),
   data: hashedFile.nullable().describe('null: the rows that the task brings along'),
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),

@@ -24,10 +24,18 @@ export type TrainingState = {
 }
 
 const learnedPartition = z.strictObject({ value: z.number(), step: z.number(), first: z.number(), second: z.number() })
+const patterns = z.record(z.string(), z.number()).optional()
 const jsonSchema = z.strictObject({
   step: z.number().int().nonnegative(),
   seed: z.number().int(),
-  lora: z.strictObject({ rank: z.number(), alpha: z.number(), targets: z.array(z.string()) }),
+  lora: z.strictObject({
+    rank: z.number(),
+    alpha: z.number(),
+    targets: z.array(z.string()),
+    rankPattern: patterns,
+    alphaPattern: patterns,
+    rankStabilised: z.boolean().optional(),
+  }),
   optimizerStep: z.number().int().nonnegative(),
   buffer: replayBufferSchema,
   logPartitions: z.record(z.string(), learnedPartition),

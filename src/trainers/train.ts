@@ -2,7 +2,7 @@
  * @file The loop: sample, reward, replay, learn, report. Everything that a run does is said in its events; nothing is
  * printed and nothing written here.
  */
-import { chooseTargets, initialAdapter } from '../adapters/lora.ts'
+import { chooseTargets, initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { type LearnResult, learnStep } from '../gflownet/learn-step.ts'
@@ -33,6 +33,8 @@ export type FineTuneOptions = TrainingOptions & {
   prompts: readonly PromptInput[]
   /** The reward of prompts that have none of their own. */
   reward?: Reward
+  /** Starts from this adapter instead of a fresh one. Its rank, alpha and targets hold, not those of `lora`. */
+  adapter?: LoraAdapter
   /** Goes on from here, as if it had not been stopped. */
   resume?: TrainingState
   /** Ends the run after the step under way, with a last state. */
@@ -49,6 +51,7 @@ export async function* fineTune({
   model,
   prompts,
   reward,
+  adapter,
   resume,
   signal,
   ...options
@@ -67,7 +70,7 @@ export async function* fineTune({
   }
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })
   const seeded = resume ? undefined : await seedBuffer(emptyBuffer(config.replay), run.prompts, run)
-  let state = resume ?? initialState(run, optimizer, seeded!.buffer)
+  let state = resume ?? initialState(run, optimizer, seeded!.buffer, adapter)
   const parameters = {
     frozen: parameterCount(model.description),
     trained: Object.values(state.adapter.weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
@@ -139,11 +142,13 @@ type PromptResult = {
   seconds: { sample: number; reward: number; learn: number }
 }
 
-function initialState({ model, config, random }: Run, optimizer: AdamW, buffer: ReplayBuffer): TrainingState {
-  const { rank, alpha, targets } = config.lora
-  const { linears, defaultTargets } = model.description
-  const lora = { rank, alpha, targets: chooseTargets(targets ?? defaultTargets, linears) }
-  const adapter = initialAdapter(lora, linears, random)
+function initialState(
+  { model, config, random }: Run,
+  optimizer: AdamW,
+  buffer: ReplayBuffer,
+  given?: LoraAdapter,
+): TrainingState {
+  const adapter = given ? copyOf(given) : freshAdapter(model, config, random)
   return {
     step: 0,
     seed: config.seed,
@@ -153,6 +158,21 @@ function initialState({ model, config, random }: Run, optimizer: AdamW, buffer: 
     logPartitions: {},
     firstToken: unwatched,
   }
+}
+
+/** Training overwrites its arrays; what the caller gave stays as it is. */
+const copyOf = ({ config, weights }: LoraAdapter): LoraAdapter => ({
+  config,
+  weights: Object.fromEntries(
+    Object.entries(weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
+  ),
+})
+
+function freshAdapter(model: LanguageModel, config: TrainingConfig, random: Random): LoraAdapter {
+  const { rank, alpha, targets } = config.lora
+  const { linears, defaultTargets } = model.description
+  const lora = { rank, alpha, targets: chooseTargets(targets ?? defaultTargets, linears) }
+  return initialAdapter(lora, linears, random)
 }
 
 /** The prompts of a step: each pass over all prompts has its own order, and passes follow one another without a gap. */

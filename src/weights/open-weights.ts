@@ -8,8 +8,8 @@ import type { HostTensor } from '../runtime/host-tensor.ts'
 import { openSafetensors, type SafetensorsFile } from './safetensors.ts'
 import { unknownTensor } from './unknown-tensor.ts'
 
-const SINGLE_FILE = 'model.safetensors'
-const INDEX_FILE = 'model.safetensors.index.json'
+export const SINGLE_FILE = 'model.safetensors'
+export const INDEX_FILE = 'model.safetensors.index.json'
 
 /** The open weights of a model. Whoever opened them closes them. */
 export type Weights = {
@@ -32,11 +32,14 @@ export type Weights = {
 }
 
 /** Opens the weights of a model folder. @throws UserError saying what the folder holds where it holds no whole model */
-export function openWeights(folder: string): Weights {
+export const openWeights = (folder: string): Weights => weightsOf(folder, openTensorFiles(folder))
+
+/** The open files of a model folder, by the names of the tensors that they hold. @throws UserError as `openWeights` */
+export function openTensorFiles(folder: string): ReadonlyMap<string, SafetensorsFile> {
   if (existsSync(join(folder, INDEX_FILE))) return openShards(folder)
   if (existsSync(join(folder, SINGLE_FILE))) {
     const file = openSafetensors(join(folder, SINGLE_FILE))
-    return weightsOf(folder, new Map([...file.entries.keys()].map((name) => [name, file])))
+    return new Map([...file.entries.keys()].map((name) => [name, file]))
   }
   const pickle = existsSync(folder) && readdirSync(folder).find((file) => /\.(bin|pth|pt|ckpt)$/.test(file))
   if (pickle)
@@ -55,7 +58,7 @@ export function openWeights(folder: string): Weights {
 const shardName = z.string().regex(/^[^/\\]+\.safetensors$/, 'a shard must be a .safetensors file beside the index')
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardName) })
 
-function openShards(folder: string): Weights {
+function openShards(folder: string): ReadonlyMap<string, SafetensorsFile> {
   const { weight_map } = readJson(join(folder, INDEX_FILE), indexSchema)
   const shards = [...new Set(Object.values(weight_map))].sort()
   const missing = shards.filter((shard) => !existsSync(join(folder, shard)))
@@ -69,15 +72,14 @@ function openShards(folder: string): Weights {
   const files = new Map<string, SafetensorsFile>()
   try {
     for (const shard of shards) files.set(shard, openSafetensors(join(folder, shard)))
-    return weightsOf(folder, new Map(Object.entries(weight_map).map(([name, shard]) => [name, files.get(shard)!])))
+    return checked(new Map(Object.entries(weight_map).map(([name, shard]) => [name, files.get(shard)!])))
   } catch (error) {
     for (const file of files.values()) file.close()
     throw error
   }
 }
 
-function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>): Weights {
-  const names = [...files.keys()]
+function checked(files: ReadonlyMap<string, SafetensorsFile>): ReadonlyMap<string, SafetensorsFile> {
   for (const [name, file] of files) {
     if (!file.entries.has(name)) {
       throw new UserError({
@@ -87,6 +89,11 @@ function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>):
       })
     }
   }
+  return files
+}
+
+function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>): Weights {
+  const names = [...files.keys()]
   const fileOf = (name: string) => {
     const file = files.get(name)
     if (file) return file

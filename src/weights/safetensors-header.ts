@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
-import { type DType, type HostTensor, sizeOf } from '../runtime/host-tensor.ts'
+import { type DType, sizeOf } from '../runtime/host-tensor.ts'
 
 /** The length prefix of a header. */
 export const PREFIX_BYTES = 8
@@ -112,19 +112,22 @@ function checkLayout(entries: (readonly [string, Entry])[], dataStart: number, f
   if (end < fileBytes) throw damaged(path, `${thousands(fileBytes - end)} bytes follow the last tensor`)
 }
 
+/** What a header says of a tensor apart from its place. */
+export type TensorInfo = { dtype: StoredType; shape: readonly number[]; bytes: number }
+
 /**
  * The prefix and header of a file that holds these tensors one after the other, in the order given. The header is
  * padded to 8 bytes, so that the data begin on a boundary of every type.
  */
 export function formatHeader(
-  tensors: readonly (readonly [name: string, tensor: HostTensor])[],
+  tensors: readonly (readonly [name: string, tensor: TensorInfo])[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   let end = 0
-  const entries = tensors.map(([name, { dtype, shape, data }]) => {
+  const entries = tensors.map(([name, { dtype, shape, bytes }]) => {
     const begin = end
-    end += data.byteLength
-    return [name, { dtype: storedTypeOf(dtype), shape, data_offsets: [begin, end] }] as const
+    end += bytes
+    return [name, { dtype, shape, data_offsets: [begin, end] }] as const
   })
   const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }))
   const padded = Buffer.alloc(PREFIX_BYTES + Math.ceil(json.length / 8) * 8, ' ')
@@ -133,8 +136,9 @@ export function formatHeader(
   return padded
 }
 
-const storedTypeOf = (dtype: DType) =>
-  (Object.keys(STORED_TYPES) as StoredType[]).find((stored) => STORED_TYPES[stored].dtype === dtype)
+/** The stored type that holds arrays of ours. */
+export const storedTypeOf = (dtype: DType): StoredType =>
+  (Object.keys(STORED_TYPES) as StoredType[]).find((stored) => STORED_TYPES[stored].dtype === dtype)!
 
 const damaged = (path: string, what: string) =>
   new UserError({ what: `not a whole safetensors file: ${what}`, where: path, fix: 'download or export it again' })

@@ -16,6 +16,8 @@ import {
   parseHeader,
   STORED_TYPES,
   type StoredType,
+  storedTypeOf,
+  type TensorInfo,
 } from './safetensors-header.ts'
 import { unknownTensor } from './unknown-tensor.ts'
 
@@ -33,6 +35,8 @@ export type SafetensorsFile = Header & {
   parts(name: string, elements: number): Iterable<Float32Array>
   /** A tensor in its stored type, bit for bit. @throws UserError for an unknown name or a type without an array */
   readStored(name: string): HostTensor
+  /** The bytes of a tensor of any type, a part at a time. @throws UserError for an unknown name */
+  bytes(name: string): Iterable<Uint8Array>
   close(): void
 }
 
@@ -58,6 +62,7 @@ export function openSafetensors(path: string): SafetensorsFile {
       read: reading(readWidened),
       parts: reading(readParts),
       readStored: reading(readStored),
+      bytes: reading(storedBytes),
       close,
     }
   } catch (error) {
@@ -142,12 +147,18 @@ function readStored(file: number, entry: Entry, where: string): HostTensor {
   const { dtype } = STORED_TYPES[entry.dtype]
   if (!dtype)
     throw new UserError({ what: `type ${entry.dtype} is not supported`, where, fix: 'convert it to F32 or F16' })
-  const buffer = new ArrayBuffer(entry.bytes)
-  for (let start = 0; start < entry.bytes; start += CHUNK_BYTES) {
-    const bytes = new Uint8Array(buffer, start, Math.min(CHUNK_BYTES, entry.bytes - start))
-    readBytes(file, bytes, entry.offset + start, where)
+  const data = new Uint8Array(entry.bytes)
+  let done = 0
+  for (const part of storedBytes(file, entry, where)) {
+    data.set(part, done)
+    done += part.length
   }
-  return { dtype, shape: entry.shape, data: new ARRAYS[dtype](buffer) }
+  return { dtype, shape: entry.shape, data: new ARRAYS[dtype](data.buffer) }
+}
+
+function* storedBytes(file: number, { bytes, offset }: Entry, where: string): Generator<Uint8Array> {
+  for (let start = 0; start < bytes; start += CHUNK_BYTES)
+    yield readBytes(file, new Uint8Array(Math.min(CHUNK_BYTES, bytes - start)), offset + start, where)
 }
 
 /** Fills `bytes` from a position in the file. */
@@ -164,18 +175,35 @@ function readBytes<T extends Uint8Array>(file: number, bytes: T, position: numbe
  * Writes tensors to a file, which appears whole or not at all. The widest types come first, each type by name: every
  * tensor then begins on a boundary of its type, and equal tensors give equal files.
  */
-export function writeSafetensors(
-  path: string,
-  tensors: NamedTensors,
-  metadata: Readonly<Record<string, string>> = { format: 'pt' }, // transformers refuses a file that does not say so
-): void {
+export function writeSafetensors(path: string, tensors: NamedTensors, metadata = PYTORCH): void {
   for (const [name, { shape, data }] of Object.entries(tensors)) {
     if (sizeOf(shape) !== data.length) throw new Error(`${name}: ${data.length} values for shape [${shape.join(', ')}]`)
   }
-  const ordered = Object.entries(tensors).sort(
-    ([nameA, { data: a }], [nameB, { data: b }]) =>
-      b.BYTES_PER_ELEMENT - a.BYTES_PER_ELEMENT || (nameA < nameB ? -1 : 1),
-  )
-  const bytes = ordered.map(([, { data }]) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
-  writeWhole(path, [formatHeader(ordered, metadata), ...bytes])
+  const named = Object.entries(tensors).map(([name, { dtype, shape, data }]) => {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    return [name, { dtype: storedTypeOf(dtype), shape, bytes: data.byteLength, read: () => [bytes] }] as const
+  })
+  writeStoredTensors(path, named, metadata)
 }
+
+/** A tensor to be written in its stored form, which is asked for when its turn comes. */
+export type StoredTensor = TensorInfo & { read: () => Iterable<Uint8Array> }
+
+/** The same for tensors in any stored type, none of which is held longer than it takes to write it. */
+export function writeStoredTensors(
+  path: string,
+  tensors: readonly (readonly [name: string, tensor: StoredTensor])[],
+  metadata = PYTORCH,
+): void {
+  const widthOf = ({ dtype }: StoredTensor) => STORED_TYPES[dtype].bytes
+  const ordered = tensors.toSorted(([nameA, a], [nameB, b]) => widthOf(b) - widthOf(a) || (nameA < nameB ? -1 : 1))
+  writeWhole(path, fileParts())
+
+  function* fileParts() {
+    yield formatHeader(ordered, metadata)
+    for (const [, { read }] of ordered) yield* read()
+  }
+}
+
+/** transformers refuses a file that does not say so. */
+const PYTORCH: Readonly<Record<string, string>> = { format: 'pt' }
