@@ -1,16 +1,19 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
+import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import { seededRandom } from '../random.ts'
-import { drawScored } from '../tasks/draw.ts'
+import { drawScored, type ScoredSample } from '../tasks/draw.ts'
 import { tasks } from '../tasks/index.ts'
+import { drawResampled, drawWeighted, targetTemperature, type WeightQuality } from '../tasks/weighted-draw.ts'
 import { resolvePrompts, supportOf } from '../trainers/prompts.ts'
-import { type CommonOptions, wholeNumber, withCommonOptions, withExamples } from './options.ts'
+import { type CommonOptions, refuseTogether, wholeNumber, withCommonOptions, withExamples } from './options.ts'
 import { type SamplerOptions, withSampler } from './sampler.ts'
 import { shownEnd } from './screen.ts'
 import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
 
 /** Besides these, the columns of the tasks are options: what to sample for. */
-type SampleOptions = CommonOptions & SamplerOptions & { samples: number; seed: number } & Record<string, unknown>
+type SampleOptions = CommonOptions &
+  SamplerOptions & { samples: number; seed: number; weighted?: true; resample?: number } & Record<string, unknown>
 
 export function defineSample(program: Command, terminal: Terminal): void {
   const command = program
@@ -22,36 +25,76 @@ export function defineSample(program: Command, terminal: Terminal): void {
     .option('--model <folder>', 'a model without a run, or where the model of the run is now')
     .option('--adapter <folder>', 'a PEFT folder to use')
     .option('--samples <number>', 'how many', wholeNumber(1), 8)
+    .option('--weighted', "with each sample's share of the posterior, and how far the shares are to be trusted")
+    .option('--resample <pool>', 'draw a pool of so many and resample --samples of them by weight', wholeNumber(1))
     .option('--seed <number>', 'every random draw follows from it', wholeNumber(0), 0)
   const columns = Object.assign({}, ...Object.values(tasks).map((task) => task.columns)) as Record<string, string>
   for (const [column, what] of Object.entries(columns)) command.option(`--${column} <text>`, what)
   withExamples(withCommonOptions(command), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
+    'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --resample 512',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
   ]).action((folder: string | undefined, options: SampleOptions) => sample(folder, options, terminal))
 }
 
-const sample = (folder: string | undefined, options: SampleOptions, terminal: Terminal) =>
-  withSampler(folder, options, async ({ task, model, adapter, training }) => {
+const sample = (folder: string | undefined, options: SampleOptions, terminal: Terminal) => {
+  const { samples: count, weighted, resample: pool, json } = options
+  if (pool !== undefined) {
+    refuseTogether('--resample', { '--weighted': weighted }, 'resampled samples all weigh the same')
+    if (pool < count)
+      throw new UserError({
+        what: `a pool of ${pool} is too small for ${count} samples`,
+        fix: 'give a larger --resample',
+      })
+  }
+  return withSampler(folder, options, async ({ task, model, adapter, training }) => {
     const example = Object.fromEntries(Object.keys(task.columns).map((column) => [column, textOf(column, options)]))
     const { maxTokens } = training.latent
     const [prompt] = resolvePrompts([task.prompt(example, model)], { model, maxTokens })
-    const support = supportOf(training, model)
-    const draws = seededRandom(options.seed).at('sample')
-    const samples = await drawScored({ model, adapter, support }, prompt, { samples: options.samples, draws })
-    if (options.json) return printJson(terminal, samples)
-    const end = shownEnd(model, training)
-    const rows = samples.map(({ text, logQ, logReward }) => [
-      logQ.toFixed(1),
-      logReward.toFixed(1),
-      oneLine(text + end),
-    ])
-    const table = plainTable([['log q', 'log R', ''], ...rows], { colAligns: ['right', 'right', 'left'] })
-    terminal.stdout.write(`${table}\n`)
+    const random = seededRandom(options.seed)
+    const sampler = {
+      model,
+      adapter,
+      support: supportOf(training, model),
+      rewardTemperature: targetTemperature(training),
+    }
+    const drawn =
+      pool !== undefined
+        ? await drawResampled(sampler, prompt, { samples: count, pool }, random)
+        : weighted
+          ? await drawWeighted(sampler, prompt, count, random)
+          : { samples: await drawScored(sampler, prompt, { samples: count, draws: random.at('sample') }) }
+    if (json) return printJson(terminal, 'quality' in drawn ? drawn : drawn.samples)
+    const quality = 'quality' in drawn ? `\n${qualityLine(drawn.quality)}\n` : ''
+    terminal.stdout.write(`${sampleTable(drawn.samples, shownEnd(model, training))}\n${quality}`)
   })
+}
+
+/** A row for each sample; the share of the posterior comes first where it is known. */
+function sampleTable(samples: readonly (ScoredSample & { weight?: number })[], end: string): string {
+  const hasWeights = samples.some(({ weight }) => weight !== undefined)
+  const rows = samples.map(({ text, logQ, logReward, weight }) => [
+    ...(weight === undefined ? [] : [`${(100 * weight).toFixed(1)} %`]),
+    logQ.toFixed(1),
+    logReward.toFixed(1),
+    oneLine(text + end),
+  ])
+  const numbers = [...(hasWeights ? ['weight'] : []), 'log q', 'log R']
+  return plainTable([[...numbers, ''], ...rows], { colAligns: [...numbers.map(() => 'right' as const), 'left'] })
+}
 
 function textOf(column: string, options: SampleOptions): string {
   const text = options[column]
   if (typeof text === 'string' && text.trim() !== '') return text
   throw new UserError({ what: `the ${column} is missing`, fix: `give it with --${column} "…"` })
+}
+
+function qualityLine({ logZ, effectiveSamples, samples, paretoK }: WeightQuality): string {
+  const parts = [
+    `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)} nats`,
+    `effective samples ${effectiveSamples.toFixed(1)} of ${samples}`,
+    `Pareto k̂ ${paretoK === undefined ? 'unknown' : paretoK.toFixed(2)}`,
+  ]
+  const isTrusted = paretoK !== undefined && paretoK < TRUSTED_PARETO_K
+  return `${parts.join('; ')}${isTrusted ? '' : `: not to be trusted (below ${TRUSTED_PARETO_K}), draw more`}`
 }
