@@ -33,7 +33,7 @@ export function linesView(
     type: 'quantitative',
     title,
     scale: isLogarithmic ? { type: 'log', nice: false, padding: 16 } : { zero: false, ...fit },
-    axis: isLogarithmic ? { format: '~g', tickCount: 5 } : { tickCount: 7 },
+    axis: { tickCount: 5, ...(isLogarithmic && { format: '~g' }) },
   })
   const fitX = marks === 'band' ? { nice: false } : { nice: true, padding: 8 } // steps begin and end at the edges
   const encoding = { x: along('x', x, fitX), y: along('mean', y), color }
