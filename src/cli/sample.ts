@@ -4,16 +4,33 @@ import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import { seededRandom } from '../random.ts'
 import { drawScored, type ScoredSample } from '../tasks/draw.ts'
 import { tasks } from '../tasks/index.ts'
+import type { Example, Task } from '../tasks/task.ts'
+import { promptsOf } from '../tasks/task-run.ts'
 import { drawResampled, drawWeighted, targetTemperature, type WeightQuality } from '../tasks/weighted-draw.ts'
-import { resolvePrompts, supportOf } from '../trainers/prompts.ts'
-import { type CommonOptions, refuseTogether, wholeNumber, withCommonOptions, withExamples } from './options.ts'
+import { supportOf } from '../trainers/prompts.ts'
+import {
+  type CommonOptions,
+  field,
+  flagOf,
+  refuseTogether,
+  wholeNumber,
+  withCommonOptions,
+  withExamples,
+} from './options.ts'
+import { downloadProgress } from './progress.ts'
 import { type SamplerOptions, withSampler } from './sampler.ts'
 import { shownEnd } from './screen.ts'
 import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
 
 /** Besides these, the columns of the tasks are options: what to sample for. */
 type SampleOptions = CommonOptions &
-  SamplerOptions & { samples: number; seed: number; weighted?: true; resample?: number } & Record<string, unknown>
+  SamplerOptions & {
+    samples: number
+    seed: number
+    weighted?: true
+    resample?: number
+    field?: Record<string, string>
+  } & Record<string, unknown>
 
 export function defineSample(program: Command, terminal: Terminal): void {
   const command = program
@@ -22,23 +39,31 @@ export function defineSample(program: Command, terminal: Terminal): void {
       'draw from a trained sampler, or from a model as it is; log q and log R (nats) count the terminal token, which the JSON leaves out of text and tokens',
     )
     .argument('[run]', 'the run folder whose adapter to use')
-    .option('--model <folder>', 'a model without a run, or where the model of the run is now')
+    .option('--model <model>', 'a model without a run, or where the model of the run is now')
     .option('--adapter <folder>', 'a PEFT folder to use')
+    .option('--task <task>', 'with --model alone: what to sample for, or a file as for train (default: infilling)')
+    .option('--chat', "with --model alone: write the prompt in the model's chat template")
     .option('--samples <number>', 'how many', wholeNumber(1), 8)
     .option('--weighted', "with each sample's share of the posterior, and how far the shares are to be trusted")
     .option('--resample <pool>', 'draw a pool of so many and resample --samples of them by weight', wholeNumber(1))
     .option('--seed <number>', 'every random draw follows from it', wholeNumber(0), 0)
   const columns = Object.assign({}, ...Object.values(tasks).map((task) => task.columns)) as Record<string, string>
   for (const [column, what] of Object.entries(columns)) command.option(`--${column} <text>`, what)
+  command.option('--field <column=text>', 'a column of a task of your own; may be repeated', field)
   withExamples(withCommonOptions(command), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --resample 512',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
-  ]).action((folder: string | undefined, options: SampleOptions) => sample(folder, options, terminal))
+    'sample --model models/stories260K --task continuation --prompt "Tom had a dog."',
+  ]).action((folder: string | undefined, options: SampleOptions) =>
+    sample(folder, { ...options, onDownload: downloadProgress(terminal.stderr) }, terminal),
+  )
 }
 
-const sample = (folder: string | undefined, options: SampleOptions, terminal: Terminal) => {
-  const { samples: count, weighted, resample: pool, json } = options
+async function sample(folder: string | undefined, options: SampleOptions, terminal: Terminal): Promise<void> {
+  const { task, chat, samples: count, weighted, resample: pool, json } = options
+  if (folder !== undefined)
+    refuseTogether('a run', { '--task': task, '--chat': chat }, 'it has its own; name a model with --model')
   if (pool !== undefined) {
     refuseTogether('--resample', { '--weighted': weighted }, 'resampled samples all weigh the same')
     if (pool < count)
@@ -47,16 +72,15 @@ const sample = (folder: string | undefined, options: SampleOptions, terminal: Te
         fix: 'give a larger --resample',
       })
   }
-  return withSampler(folder, options, async ({ task, model, adapter, training }) => {
-    const example = Object.fromEntries(Object.keys(task.columns).map((column) => [column, textOf(column, options)]))
-    const { maxTokens } = training.latent
-    const [prompt] = resolvePrompts([task.prompt(example, model)], { model, maxTokens })
+  await withSampler(folder, options, async (opened) => {
+    const { task, model, adapter, record } = opened
+    const [prompt] = promptsOf(opened, [exampleOf(task, options)])
     const random = seededRandom(options.seed)
     const sampler = {
       model,
       adapter,
-      support: supportOf(training, model),
-      rewardTemperature: targetTemperature(training),
+      support: supportOf(record.training, model),
+      rewardTemperature: targetTemperature(record.training),
     }
     const drawn =
       pool !== undefined
@@ -66,7 +90,7 @@ const sample = (folder: string | undefined, options: SampleOptions, terminal: Te
           : { samples: await drawScored(sampler, prompt, { samples: count, draws: random.at('sample') }) }
     if (json) return printJson(terminal, 'quality' in drawn ? drawn : drawn.samples)
     const quality = 'quality' in drawn ? `\n${qualityLine(drawn.quality)}\n` : ''
-    terminal.stdout.write(`${sampleTable(drawn.samples, shownEnd(model, training))}\n${quality}`)
+    terminal.stdout.write(`${sampleTable(drawn.samples, shownEnd(model, record.training))}\n${quality}`)
   })
 }
 
@@ -83,10 +107,18 @@ function sampleTable(samples: readonly (ScoredSample & { weight?: number })[], e
   return plainTable([[...numbers, ''], ...rows], { colAligns: [...numbers.map(() => 'right' as const), 'left'] })
 }
 
-function textOf(column: string, options: SampleOptions): string {
-  const text = options[column]
-  if (typeof text === 'string' && text.trim() !== '') return text
-  throw new UserError({ what: `the ${column} is missing`, fix: `give it with --${column} "…"` })
+/** @throws UserError for a column of the task that is not given, and for one that it does not have */
+function exampleOf({ name, columns, optionalColumns }: Task, options: SampleOptions): Example {
+  const given: Record<string, unknown> = { ...options, ...options.field }
+  const known = Object.keys({ ...columns, ...optionalColumns })
+  const stray = Object.keys(options.field ?? {}).find((column) => !known.includes(column))
+  if (stray !== undefined)
+    throw new UserError({ what: `${name} has no column "${stray}"`, fix: `it has ${known.join(', ')}` })
+  const isGiven = (column: string) => typeof given[column] === 'string' && given[column].trim() !== ''
+  const missing = Object.keys(columns).find((column) => !isGiven(column))
+  if (missing === undefined)
+    return Object.fromEntries(known.filter(isGiven).map((column) => [column, given[column] as string]))
+  throw new UserError({ what: `the ${missing} is missing`, fix: `give it with ${flagOf(missing)}` })
 }
 
 function qualityLine({ logZ, effectiveSamples, samples, paretoK }: WeightQuality): string {

@@ -9,7 +9,7 @@ import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
 import type { Support } from '../sampling/support.ts'
-import { distinctFraction } from './diversity.ts'
+import { distinctFraction, meanTokenDistance } from './diversity.ts'
 import { type Estimate, meanEstimate, sampleVariance } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
 import { paretoSmoothed } from './pareto-smoothing.ts'
@@ -26,6 +26,9 @@ export type SamplerResult = {
   meanLogQ: number
   /** And under the base model, within the same limits. */
   meanLogBase: number
+  /** The largest of the one and of the other: what search looks for. */
+  bestLogQ: number
+  bestLogBase: number
   /** KL(q ‖ posterior), nats. */
   kl: Estimate
   /** Variance over its samples of log R − log q, nats²: 0 for a perfect sampler. */
@@ -34,27 +37,18 @@ export type SamplerResult = {
   effectiveFraction: number
   /** Undefined where its largest weights are all alike. */
   paretoK: number | undefined
+  /** Of log R − log q over its samples, nats²: each estimates log Z, and 0 means that all agree. */
+  ratioVariance: number
   distinctFraction: number
+  /** Mean pairwise edit distance of its samples, as a fraction of their length. */
+  tokenDistance: number
   samples: { tokens: readonly number[]; logQ: number; logReward: number }[]
 }
 
 export type PromptEvaluation = { name: string; logZ: Estimate; samplers: Record<string, SamplerResult> }
 
 /** Means over prompts, with the standard error that the spread over prompts gives. */
-export type EvaluationSummary = Record<
-  string,
-  Record<
-    | 'logReward'
-    | 'logQ'
-    | 'logBase'
-    | 'kl'
-    | 'logWeightVariance'
-    | 'effectiveFraction'
-    | 'paretoK'
-    | 'distinctFraction',
-    Estimate
-  >
->
+export type EvaluationSummary = Record<string, Record<keyof typeof measures, Estimate>>
 
 export type EvaluateOptions = {
   model: LanguageModel
@@ -110,11 +104,15 @@ async function evaluatePrompt(
         meanLogReward: mean(ownReward),
         meanLogQ: mean(ownQ),
         meanLogBase: mean(own(logBase)),
+        bestLogQ: Math.max(...ownQ),
+        bestLogBase: Math.max(...own(logBase)),
         kl: klToPosterior(weights, logZ),
         logWeightVariance: sampleVariance(weights),
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
+        ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
         distinctFraction: distinctFraction(ownLatents),
+        tokenDistance: meanTokenDistance(ownLatents),
         samples: ownLatents.map((tokens, n) => ({ tokens, logQ: ownQ[n], logReward: ownReward[n] })),
       },
     ]
@@ -122,29 +120,40 @@ async function evaluatePrompt(
   return { name: prompt.name, logZ, samplers: Object.fromEntries(results) }
 }
 
+/** What of a sampler's result on one prompt is averaged over prompts. */
+const measures = {
+  logReward: ({ meanLogReward }) => meanLogReward,
+  logQ: ({ meanLogQ }) => meanLogQ,
+  logBase: ({ meanLogBase }) => meanLogBase,
+  bestLogQ: ({ bestLogQ }) => bestLogQ,
+  bestLogBase: ({ bestLogBase }) => bestLogBase,
+  kl: ({ kl }) => kl.value,
+  logWeightVariance: ({ logWeightVariance }) => logWeightVariance,
+  effectiveFraction: ({ effectiveFraction }) => effectiveFraction,
+  paretoK: ({ paretoK }) => paretoK,
+  ratioVariance: ({ ratioVariance }) => ratioVariance,
+  distinctFraction: ({ distinctFraction }) => distinctFraction,
+  tokenDistance: ({ tokenDistance }) => tokenDistance,
+} satisfies Record<string, (result: SamplerResult) => number | undefined>
+
 /** Means over prompts. A prompt without k̂ has no part in k̂'s mean. */
 export function summarise(evaluations: readonly PromptEvaluation[]): EvaluationSummary {
   const names = Object.keys(evaluations[0]?.samplers ?? {})
   return Object.fromEntries(
     names.map((name) => {
       const results = evaluations.map(({ samplers }) => samplers[name])
-      const over = (of: (result: SamplerResult) => number | undefined) =>
-        meanEstimate(results.map(of).filter((value) => value !== undefined))
-      return [
-        name,
-        {
-          logReward: over((result) => result.meanLogReward),
-          logQ: over((result) => result.meanLogQ),
-          logBase: over((result) => result.meanLogBase),
-          kl: over((result) => result.kl.value),
-          logWeightVariance: over((result) => result.logWeightVariance),
-          effectiveFraction: over((result) => result.effectiveFraction),
-          paretoK: over((result) => result.paretoK),
-          distinctFraction: over((result) => result.distinctFraction),
-        },
-      ]
+      const means = Object.entries(measures).map(([measure, of]) => {
+        const values = results.map(of).filter((value) => value !== undefined)
+        return [measure, meanEstimate(values)] as const
+      })
+      return [name, Object.fromEntries(means) as EvaluationSummary[string]]
     }),
   )
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+const variance = (values: readonly number[]) => {
+  const center = mean(values)
+  return mean(values.map((value) => (value - center) ** 2))
+}

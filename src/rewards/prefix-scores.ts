@@ -2,7 +2,8 @@
  * @file log p of latents, and of a fixed ending after every one of their prefixes, under the reference model: one packed
  * pass over the prefix tree of all latents, so that what they share is computed once.
  */
-import { type Question, scoreTree } from '../models/score.ts'
+import { type Places, type Question, scoreTree } from '../models/score.ts'
+import { innerBias, isTerminable } from '../sampling/support.ts'
 import { type Asked, isAsked, type PrefixValues, type RewardContext } from './reward.ts'
 
 export type PrefixScores = {
@@ -35,20 +36,27 @@ export async function scorePrefixes(
   const branches =
     ending.length > 0 ? terminable.map(({ latent, prefix }) => ({ latent, prefix, tokens: after })) : undefined
 
-  const answers = await scoreTree(lane, { model }, { prompt, latents, branches }, ({ latentToken, branchToken }) => {
+  const limits = support.renormaliseReward
+    ? { stop: support.stop, bias: innerBias(support, model.dimensions.vocabulary) }
+    : undefined
+  const within = (prefix: number) => limits && { mayStop: isTerminable(support, prefix) }
+  const ask = ({ latentToken, branchToken }: Places) => {
     const steps: Question[] = states.slice(1).map(({ latent, prefix }) => ({
       after: latentToken(latent, prefix - 2),
       token: latents[latent][prefix - 1],
+      ...within(prefix - 1),
     }))
     const stops: Question[] = terminable.map(({ latent, prefix }) => ({
       after: latentToken(latent, prefix - 1),
       token: support.stop,
+      ...within(prefix),
     }))
     const endings: Question[] = terminable.flatMap((_, b) =>
       ending.map((token, i) => ({ after: branchToken(b, i), token })),
     )
     return [...steps, ...stops, ...endings]
-  })
+  }
+  const answers = await scoreTree(lane, { model }, { prompt, latents, branches }, ask, limits)
 
   const stopsFrom = states.length - 1
   const endingsFrom = stopsFrom + terminable.length

@@ -29,7 +29,7 @@ async function problemAndTruth() {
   const truth = latents.reduce((sum, latent, i) => sum + posterior[i] * isGood(latent), 0)
   expect(truth).toBeGreaterThan(0.9)
   const { logZ } = compareExactly(logReward, await enumeratePolicy(problem))
-  const prompt = { name: 'girl', tokens: problem.prompt, reward: rewards.tempered }
+  const prompt = { name: 'girl', tokens: problem.prompt, reward: rewards.tempered, known: [] }
   const goodOf = (samples: readonly { tokens: readonly number[] }[]) => samples.map(({ tokens }) => isGood(tokens))
   return { sampler: { model, support, rewardTemperature: 1 }, prompt, logZ, truth, goodOf }
 }
