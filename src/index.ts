@@ -1,5 +1,5 @@
 /**
- * @file The public names. Everything else is reachable by its folder: `flowtune/tensor/program`, `flowtune/tasks/index`.
+ * @file The public names. Everything else is reachable by its folder: `flowtune/evaluation`, `flowtune/tensor/program`.
  *
  *     const model = await loadLanguageModel('models/stories260K')
  *     const run = fineTune({ model, prompts, reward: posterior({ ending: 'They all went home happy.' }), seed: 1 })
@@ -40,9 +40,11 @@ export { findTask, tasks } from './tasks/index.ts'
 export { evaluateRun, type Report } from './tasks/report.ts'
 export type { Example, ExampleSource, Task, TaskPrompt } from './tasks/task.ts'
 export { latestAdapter, openRun, resumeRun, startRun, train } from './tasks/task-run.ts'
+export { drawResampled, drawWeighted, type WeightedSample, type WeightQuality } from './tasks/weighted-draw.ts'
 export type { TrainingConfig, TrainingOptions } from './trainers/config.ts'
 export type { StepMetrics, TrainingEvent, Warning } from './trainers/events.ts'
 export { type Prompt, type PromptInput, resolvePrompts, supportOf } from './trainers/prompts.ts'
 export { recorded } from './trainers/run-folder.ts'
+export { readStepMetrics } from './trainers/run-metrics.ts'
 export type { TrainingState } from './trainers/state.ts'
 export { type FineTuneOptions, fineTune } from './trainers/train.ts'

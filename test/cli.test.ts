@@ -51,6 +51,9 @@ const small = { promptsPerStep: 2, samplesPerPrompt: 6, latent: { maxTokens: 6 }
 const config = file('small.json', JSON.stringify(small))
 const quick = ['train', '--data', data, '--config', config, '--steps', '2', '--threads', '1']
 
+const mean = (samples: readonly { logReward: number }[]) =>
+  samples.reduce((sum, { logReward }) => sum + logReward, 0) / samples.length
+
 describe('a run', () => {
   const folder = path('run')
   const prompt = ['--beginning', 'Tom had a dog.', '--ending', 'They were happy.']
@@ -117,6 +120,33 @@ describe('a run', () => {
     expect(code).toBe(0)
     expect(out.trimEnd().split('\n')).toHaveLength(5)
     expect(out).toMatch(/^ *log q +log R\n( *-\d+\.\d +-\d+\.\d {2}.*\.\n){4}$/)
+  })
+
+  test('weighs samples by what they stand for in the posterior, and says how far to trust that', async () => {
+    const draw = (...words: string[]) => flowtune(['sample', folder, ...prompt, '--samples', '4', ...words])
+    const plain = JSON.parse((await draw('--json')).out)
+    const { samples, quality } = JSON.parse((await draw('--weighted', '--json')).out)
+    expect(samples).toEqual(plain.map((sample: object, n: number) => ({ ...sample, weight: samples[n].weight })))
+    expect(samples.reduce((sum: number, { weight }: { weight: number }) => sum + weight, 0)).toBeCloseTo(1, 10)
+    expect(quality).toMatchObject({ samples: 4, rewardTemperature: 1 })
+    const { code, out } = await draw('--weighted')
+    expect(code).toBe(0)
+    expect(out).toMatch(/^weight +log q +log R\n( *\d+\.\d % +-\d+\.\d +-\d+\.\d {2}.*\.\n){4}\nlog Z -/)
+    expect(out).toContain('; Pareto k̂ unknown: not to be trusted (below 0.7), draw more\n')
+  })
+
+  test('resamples from a larger pool of both samplers', async () => {
+    const draw = (...words: string[]) => flowtune(['sample', folder, ...prompt, '--samples', '4', ...words])
+    const { code, out } = await draw('--resample', '40', '--json')
+    const { samples, quality } = JSON.parse(out)
+    expect([code, samples.length, quality.samples]).toEqual([0, 4, 40])
+    const meanWithout = mean(JSON.parse((await draw('--json')).out))
+    expect(mean(samples)).toBeGreaterThan(meanWithout)
+    const refused = (...words: string[]) => complaint('sample', folder, ...prompt, '--samples', '4', ...words)
+    expect(await refused('--resample', '3')).toBe('a pool of 3 is too small for 4 samples; give a larger --resample')
+    expect(await refused('--resample', '40', '--weighted')).toBe(
+      '--resample does not go with --weighted; resampled samples all weigh the same',
+    )
   })
 
   test('is evaluated again, and on other prompts', async () => {
@@ -409,7 +439,7 @@ describe('bad input is told in a line, before any work:', () => {
     expect(await train('--set', 'latent.maxTokns=20', '--set', 'objective.name=trajectory-balanc')).toBe(
       [
         '--set: latent.maxTokns is not a known key; did you mean latent.maxTokens?',
-        '--set: objective.name must be "subtrajectory-balance" or "trajectory-balance" or "log-partition-variance" or "detailed-balance", got "trajectory-balanc"; did you mean "trajectory-balance"?',
+        '--set: objective.name must be "subtrajectory-balance" or "trajectory-balance" or "log-partition-variance" or "detailed-balance" or "rooted-prefix-trajectory-balance" or "forward-kl", got "trajectory-balanc"; did you mean "trajectory-balance"?',
       ].join('\n'),
     )
   })

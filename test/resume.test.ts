@@ -34,7 +34,7 @@ const training = {
   samplesPerPrompt: 6,
   latent: { maxTokens: 6 },
   checkpoints: { every: 2, keep: 3 },
-  objective: { name: 'trajectory-balance' as const }, // it alone learns log Z, which must be kept too
+  objective: { name: 'trajectory-balance' as const }, // it learns log Z, which must be kept too
 }
 const options = (name: string): NewRun => ({
   task: 'infilling',

@@ -5,7 +5,8 @@
  */
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
-import { compareExactly, enumerateRewards } from '../src/evaluation/enumerate.ts'
+import { normaliseLog } from '../src/evaluation/divergence.ts'
+import { compareExactly, compareShapes, enumerateRewards } from '../src/evaluation/enumerate.ts'
 import { objectiveNames } from '../src/gflownet/objectives.ts'
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, rewards, temperatures, trainExactly } from './exact-posterior.ts'
@@ -27,19 +28,26 @@ const trained = await Promise.all(
       const setting = { reward, temperature, objective, steps: STEPS, samples: SAMPLES, seed }
       const result = await trainExactly(exact, setting)
       const { totalVariation, entropy } = result.after
+      const logReward = await enumerateRewards(exact.problem, reward)
+      const posterior = normaliseLog(logReward.map((value) => value / temperature))
+      const shapes = compareShapes(exact.problem.latents, { posterior, sampler: result.logQ })
       const passed = totalVariation < LIMIT && entropy >= MIN_ENTROPY
       console.error(`${name}, ${objective}: total variation ${totalVariation.toFixed(4)}`)
-      return { name, objective, passed, ...result }
+      return { name, objective, passed, shapes, ...result }
     }),
   ),
 )
 
 const table = new Table({
-  head: ['reward', 'objective', 'entropy, nats', 'TV before', 'TV after', 'KL after, nats', ''],
+  head: [
+    ...['reward', 'objective', 'entropy, nats', 'TV before', 'TV after', 'KL after, nats'],
+    ...['length bias, tokens', 'first-token entropy gap, nats', ''],
+  ],
   style: { head: [], border: [] },
 })
-for (const { name, objective, before, after, passed } of trained) {
+for (const { name, objective, before, after, shapes, passed } of trained) {
   const figures = [after.entropy, before.totalVariation, after.totalVariation, after.klToPosterior]
+  figures.push(shapes.lengthBias, shapes.firstTokenEntropyGap)
   table.push([name, objective, ...figures.map((x) => x.toFixed(4)), passed ? 'ok' : 'FAILED'])
 }
 console.log(table.toString())

@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
+import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import { seededRandom } from '../random.ts'
-import { drawScored } from '../tasks/draw.ts'
+import { drawScored, type ScoredSample } from '../tasks/draw.ts'
 import { tasks } from '../tasks/index.ts'
 import type { Example, Task } from '../tasks/task.ts'
 import { promptsOf } from '../tasks/task-run.ts'
+import { drawResampled, drawWeighted, targetTemperature, type WeightQuality } from '../tasks/weighted-draw.ts'
 import { supportOf } from '../trainers/prompts.ts'
 import {
   type CommonOptions,
@@ -22,7 +24,13 @@ import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
 
 /** Besides these, the columns of the tasks are options: what to sample for. */
 type SampleOptions = CommonOptions &
-  SamplerOptions & { samples: number; seed: number; field?: Record<string, string> } & Record<string, unknown>
+  SamplerOptions & {
+    samples: number
+    seed: number
+    weighted?: true
+    resample?: number
+    field?: Record<string, string>
+  } & Record<string, unknown>
 
 export function defineSample(program: Command, terminal: Terminal): void {
   const command = program
@@ -36,12 +44,15 @@ export function defineSample(program: Command, terminal: Terminal): void {
     .option('--task <task>', 'with --model alone: what to sample for, or a file as for train (default: infilling)')
     .option('--chat', "with --model alone: write the prompt in the model's chat template")
     .option('--samples <number>', 'how many', wholeNumber(1), 8)
+    .option('--weighted', "with each sample's share of the posterior, and how far the shares are to be trusted")
+    .option('--resample <pool>', 'draw a pool of so many and resample --samples of them by weight', wholeNumber(1))
     .option('--seed <number>', 'every random draw follows from it', wholeNumber(0), 0)
   const columns = Object.assign({}, ...Object.values(tasks).map((task) => task.columns)) as Record<string, string>
   for (const [column, what] of Object.entries(columns)) command.option(`--${column} <text>`, what)
   command.option('--field <column=text>', 'a column of a task of your own; may be repeated', field)
   withExamples(withCommonOptions(command), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
+    'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --resample 512',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
     'sample --model models/stories260K --task continuation --prompt "Tom had a dog."',
   ]).action((folder: string | undefined, options: SampleOptions) =>
@@ -50,25 +61,50 @@ export function defineSample(program: Command, terminal: Terminal): void {
 }
 
 async function sample(folder: string | undefined, options: SampleOptions, terminal: Terminal): Promise<void> {
-  const { task, chat } = options
+  const { task, chat, samples: count, weighted, resample: pool, json } = options
   if (folder !== undefined)
     refuseTogether('a run', { '--task': task, '--chat': chat }, 'it has its own; name a model with --model')
-  await withSampler(folder, options, async (sampler) => {
-    const { task, model, adapter, record } = sampler
-    const [prompt] = promptsOf(sampler, [exampleOf(task, options)])
-    const support = supportOf(record.training, model)
-    const draws = seededRandom(options.seed).at('sample')
-    const samples = await drawScored({ model, adapter, support }, prompt, { samples: options.samples, draws })
-    if (options.json) return printJson(terminal, samples)
-    const end = shownEnd(model, record.training)
-    const rows = samples.map(({ text, logQ, logReward }) => [
-      logQ.toFixed(1),
-      logReward.toFixed(1),
-      oneLine(text + end),
-    ])
-    const table = plainTable([['log q', 'log R', ''], ...rows], { colAligns: ['right', 'right', 'left'] })
-    terminal.stdout.write(`${table}\n`)
+  if (pool !== undefined) {
+    refuseTogether('--resample', { '--weighted': weighted }, 'resampled samples all weigh the same')
+    if (pool < count)
+      throw new UserError({
+        what: `a pool of ${pool} is too small for ${count} samples`,
+        fix: 'give a larger --resample',
+      })
+  }
+  await withSampler(folder, options, async (opened) => {
+    const { task, model, adapter, record } = opened
+    const [prompt] = promptsOf(opened, [exampleOf(task, options)])
+    const random = seededRandom(options.seed)
+    const sampler = {
+      model,
+      adapter,
+      support: supportOf(record.training, model),
+      rewardTemperature: targetTemperature(record.training),
+    }
+    const drawn =
+      pool !== undefined
+        ? await drawResampled(sampler, prompt, { samples: count, pool }, random)
+        : weighted
+          ? await drawWeighted(sampler, prompt, count, random)
+          : { samples: await drawScored(sampler, prompt, { samples: count, draws: random.at('sample') }) }
+    if (json) return printJson(terminal, 'quality' in drawn ? drawn : drawn.samples)
+    const quality = 'quality' in drawn ? `\n${qualityLine(drawn.quality)}\n` : ''
+    terminal.stdout.write(`${sampleTable(drawn.samples, shownEnd(model, record.training))}\n${quality}`)
   })
+}
+
+/** A row for each sample; the share of the posterior comes first where it is known. */
+function sampleTable(samples: readonly (ScoredSample & { weight?: number })[], end: string): string {
+  const hasWeights = samples.some(({ weight }) => weight !== undefined)
+  const rows = samples.map(({ text, logQ, logReward, weight }) => [
+    ...(weight === undefined ? [] : [`${(100 * weight).toFixed(1)} %`]),
+    logQ.toFixed(1),
+    logReward.toFixed(1),
+    oneLine(text + end),
+  ])
+  const numbers = [...(hasWeights ? ['weight'] : []), 'log q', 'log R']
+  return plainTable([[...numbers, ''], ...rows], { colAligns: [...numbers.map(() => 'right' as const), 'left'] })
 }
 
 /** @throws UserError for a column of the task that is not given, and for one that it does not have */
@@ -83,4 +119,14 @@ function exampleOf({ name, columns, optionalColumns }: Task, options: SampleOpti
   if (missing === undefined)
     return Object.fromEntries(known.filter(isGiven).map((column) => [column, given[column] as string]))
   throw new UserError({ what: `the ${missing} is missing`, fix: `give it with ${flagOf(missing)}` })
+}
+
+function qualityLine({ logZ, effectiveSamples, samples, paretoK }: WeightQuality): string {
+  const parts = [
+    `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)} nats`,
+    `effective samples ${effectiveSamples.toFixed(1)} of ${samples}`,
+    `Pareto k̂ ${paretoK === undefined ? 'unknown' : paretoK.toFixed(2)}`,
+  ]
+  const isTrusted = paretoK !== undefined && paretoK < TRUSTED_PARETO_K
+  return `${parts.join('; ')}${isTrusted ? '' : `: not to be trusted (below ${TRUSTED_PARETO_K}), draw more`}`
 }

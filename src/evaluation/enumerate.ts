@@ -23,9 +23,10 @@ export function enumerateLatents({ bias, stop, minTokens, maxTokens }: Support, 
   const all: number[][] = []
   let longest: number[][] = [[]]
   for (let length = 0; length <= maxTokens; length++) {
+    const count = length === 0 ? 1 : longest.length * tokens.length
+    if (all.length + count > MAX_LATENTS) throw new Error(`more than ${MAX_LATENTS} latents to enumerate`)
     if (length > 0) longest = longest.flatMap((latent) => tokens.map((token) => [...latent, token]))
-    if (all.length + longest.length > MAX_LATENTS) throw new Error(`more than ${MAX_LATENTS} latents to enumerate`)
-    if (length >= minTokens) all.push(...longest)
+    if (length >= minTokens) for (const latent of longest) all.push(latent)
   }
   return all
 }
@@ -74,6 +75,30 @@ export function compareExactly(logReward: readonly number[], logQ: readonly numb
     klToPosterior: klDivergence({ of: logQ, from: posterior }),
     klFromPosterior: klDivergence({ of: posterior, from: logQ }),
   }
+}
+
+/**
+ * In what way a sampler is off, exactly. A negative entropy gap says that it has collapsed onto fewer first tokens than the
+ * posterior has, a negative length bias that it stops too early.
+ */
+export function compareShapes(
+  latents: EnumeratedProblem['latents'],
+  { posterior, sampler }: { posterior: ArrayLike<number>; sampler: ArrayLike<number> },
+) {
+  const meanLength = (logP: ArrayLike<number>) =>
+    latents.reduce((sum, { length }, i) => sum + Math.exp(logP[i]) * length, 0)
+  return {
+    /** Mean length under the sampler less that under the posterior, tokens. */
+    lengthBias: meanLength(sampler) - meanLength(posterior),
+    /** Entropy of the first token, ⊤ among them, under the sampler less that under the posterior, nats. */
+    firstTokenEntropyGap: firstTokenEntropy(latents, sampler) - firstTokenEntropy(latents, posterior),
+  }
+}
+
+function firstTokenEntropy(latents: EnumeratedProblem['latents'], logP: ArrayLike<number>): number {
+  const masses = new Map<number | undefined, number>()
+  for (const [i, [first]] of latents.entries()) masses.set(first, (masses.get(first) ?? 0) + Math.exp(logP[i]))
+  return entropy([...masses.values()].map(Math.log))
 }
 
 const inParts = <Item>(items: readonly Item[]): (readonly Item[])[] =>

@@ -12,3 +12,6 @@ export function meanEstimate(samples: ArrayLike<number>): Estimate {
   for (let i = 0; i < count; i++) squares += (samples[i] - value) ** 2
   return { value, standardError: count < 2 ? Number.NaN : Math.sqrt(squares / (count - 1) / count) }
 }
+
+/** The unbiased variance of independent samples; NaN for fewer than two. */
+export const sampleVariance = (samples: ArrayLike<number>) => meanEstimate(samples).standardError ** 2 * samples.length

@@ -4,17 +4,16 @@
  * flattered by what it never finds; Pareto k̂ says whether each sampler's own weights can be trusted (below 0.7).
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
-import { scoreUnderPolicy } from '../gflownet/policy.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
-import { sampleLatents } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
 import { distinctFraction, meanTokenDistance } from './diversity.ts'
-import { type Estimate, meanEstimate } from './estimate.ts'
+import { type Estimate, meanEstimate, sampleVariance } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
 import { paretoSmoothed } from './pareto-smoothing.ts'
+import { drawPool, type PoolPart } from './pool.ts'
 
 /** A prompt to evaluate on, and the samplers to compare: a model with an adapter, or without (the base model). */
 export type EvaluationPrompt = { name: string; tokens: readonly number[]; reward: Reward }
@@ -32,6 +31,8 @@ export type SamplerResult = {
   bestLogBase: number
   /** KL(q ‖ posterior), nats. */
   kl: Estimate
+  /** Variance over its samples of log R − log q, nats²: 0 for a perfect sampler. */
+  logWeightVariance: number
   /** Of its own samples, as a fraction of them. */
   effectiveFraction: number
   /** Undefined where its largest weights are all alike. */
@@ -75,41 +76,27 @@ export async function evaluateSamplers(options: EvaluateOptions): Promise<Prompt
 async function evaluatePrompt(
   lane: Lane,
   { model, samplers, support, samples, random, rewardTemperature = 1 }: EvaluateOptions,
-  { name, tokens: prompt, reward }: EvaluationPrompt,
+  prompt: EvaluationPrompt,
   index: number,
 ): Promise<PromptEvaluation> {
-  const { description, tokenizer } = model
   const names = Object.keys(samplers)
-  const drawn: number[][][] = []
-  for (const sampler of names) {
-    const draws = random.at('evaluate', sampler, index)
-    const temperatures = new Array<number>(samples).fill(1)
-    drawn.push(
-      await sampleLatents(
-        lane,
-        { model: description, adapter: samplers[sampler], support },
-        { prompt, temperatures, draws },
-      ),
-    )
-  }
-  const latents = drawn.flat()
-  const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-  const { logReward: atPrefixes } = await reward.score(context, latents)
-  const logReward = atPrefixes.map((row) => row[row.length - 1] / rewardTemperature)
-  const logQUnder = async (adapter?: LoraAdapter) =>
-    (await scoreUnderPolicy(lane, { model: description, adapter, support }, { prompt, latents })).map(
-      ({ logQ }) => logQ,
-    )
-  const logQ: number[][] = []
-  for (const sampler of names) logQ.push(await logQUnder(samplers[sampler]))
-  const base = names.findIndex((sampler) => samplers[sampler] === undefined)
-  const logBase = base >= 0 ? logQ[base] : await logQUnder(undefined)
-
-  const counts = names.map(() => samples)
-  const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers: logQ, counts }))
+  const isBaseAsked = names.some((sampler) => samplers[sampler] === undefined)
+  const parts: PoolPart[] = [
+    ...names.map((sampler) => ({
+      adapter: samplers[sampler],
+      count: samples,
+      draws: random.at('evaluate', sampler, index),
+    })),
+    ...(isBaseAsked ? [] : [{ count: 0, draws: random.at('evaluate', 'base', index) }]), // to be scored under
+  ]
+  const pool = await drawPool(lane, { model, support }, prompt, parts)
+  const { latents, logSamplers, counts } = pool
+  const logReward = pool.logReward.map((value) => value / rewardTemperature)
+  const logBase = logSamplers[parts.findIndex(({ adapter }) => adapter === undefined)]
+  const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
   const results = names.map((sampler, k): [string, SamplerResult] => {
     const own = <T>(values: readonly T[]) => values.slice(k * samples, (k + 1) * samples)
-    const [ownReward, ownQ, ownLatents] = [own(logReward), own(logQ[k]), own(latents)]
+    const [ownReward, ownQ, ownLatents] = [own(logReward), own(logSamplers[k]), own(latents)]
     const weights = logWeights({ logReward: ownReward, logSampler: ownQ })
     return [
       sampler,
@@ -120,6 +107,7 @@ async function evaluatePrompt(
         bestLogQ: Math.max(...ownQ),
         bestLogBase: Math.max(...own(logBase)),
         kl: klToPosterior(weights, logZ),
+        logWeightVariance: sampleVariance(weights),
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
         ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
@@ -129,7 +117,7 @@ async function evaluatePrompt(
       },
     ]
   })
-  return { name, logZ, samplers: Object.fromEntries(results) }
+  return { name: prompt.name, logZ, samplers: Object.fromEntries(results) }
 }
 
 /** What of a sampler's result on one prompt is averaged over prompts. */
@@ -140,6 +128,7 @@ const measures = {
   bestLogQ: ({ bestLogQ }) => bestLogQ,
   bestLogBase: ({ bestLogBase }) => bestLogBase,
   kl: ({ kl }) => kl.value,
+  logWeightVariance: ({ logWeightVariance }) => logWeightVariance,
   effectiveFraction: ({ effectiveFraction }) => effectiveFraction,
   paretoK: ({ paretoK }) => paretoK,
   ratioVariance: ({ ratioVariance }) => ratioVariance,

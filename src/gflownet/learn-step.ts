@@ -30,11 +30,17 @@ import {
 export type LearnBatch = PromptLatents & {
   /** log R at every prefix of each latent at today's temperature, nats; not read where ⊤ is impossible. */
   logRewards: readonly ArrayLike<number>[]
-  /** Learned log Z(X), nats; read by trajectory balance only. */
+  /** Learned log Z(X), nats; read by the forms of trajectory balance that learn it. */
   logPartition: number
 }
 
-export type LearnResult = { loss: number; gradients: NamedTensors; logPartitionGradient: number; scores: PolicyScore[] }
+export type LearnResult = {
+  loss: number
+  gradients: NamedTensors
+  /** Undefined where the objective does not learn log Z(X). */
+  logPartitionGradient?: number
+  scores: PolicyScore[]
+}
 
 const objectiveInputs = {
   logReward: { dtype: 'float32', shape: ['samples', PREFIXES] } as TensorType,
@@ -45,7 +51,7 @@ const objectiveInputs = {
 
 /**
  * Loss and gradients for the latents of one prompt.
- * @returns gradients under the names of the adapter's matrices; the loss is the objective's, nats²
+ * @returns gradients under the names of the adapter's matrices; the loss is the objective's
  */
 export async function learnStep(
   lane: Lane,
@@ -71,7 +77,7 @@ export async function learnStep(
   const { loss, logTokens, logStop, 'gradient of logPartition': slope, ...rest } = outputs
   return {
     loss: Number(loss.data[0]),
-    logPartitionGradient: Number(slope?.data[0] ?? 0),
+    logPartitionGradient: slope && Number(slope.data[0]),
     gradients: Object.fromEntries(
       Object.entries(rest).map(([name, value]) => [name.replace('gradient of ', ''), value]),
     ),

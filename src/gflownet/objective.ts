@@ -19,11 +19,11 @@ export type PrefixLogProbabilities = {
   terminal: Tensor
   /** Is the empty latent a terminal state, so that all trajectories of the prompt share their first estimate? */
   rootTerminable: boolean
-  /** The learned log Z(X) of trajectory balance, scalar. */
+  /** The learned log Z(X) of trajectory balance and its rooted-prefix form, scalar. */
   logPartition: Tensor
 }
 
-/** From log-probabilities to a scalar loss, nats². */
+/** From log-probabilities to a scalar loss: nats² for squared differences of log Z estimates, nats for a divergence. */
 export type Objective = (logProbabilities: PrefixLogProbabilities) => Tensor
 
 /** u_i, each prefix's estimate of log Z(X), [samples, prefixes]; zero (and without gradient) where not `at`. */

@@ -9,7 +9,7 @@ import { toFloat } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import { logPartitionEstimates, type PrefixLogProbabilities } from './objective.ts'
-import { type ObjectiveConfig, objectiveNames, objectiveOf } from './objectives.ts'
+import { type ObjectiveConfig, type ObjectiveName, objectiveNames, objectiveOf } from './objectives.ts'
 import { allPairs, weightedPairs } from './subtrajectory-balance.ts'
 
 const TOLERANCE = 2e-5 // relative; float32 sums of about 50 squares
@@ -115,11 +115,14 @@ async function lossAndSlopes(trajectories: Trajectories, config: ObjectiveConfig
   return { loss: Number(loss.data[0]), slopes: slopes as Record<string, HostTensor> }
 }
 
+/** The objectives that compare with a learned log Z(X). */
+const learnsLogPartition: ObjectiveName[] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
+
 const variablesOf = ({ name }: ObjectiveConfig) => [
   'logReward',
   'logStop',
   'logPrefix',
-  ...(name === 'trajectory-balance' ? ['logPartition'] : []),
+  ...(learnsLogPartition.includes(name) ? ['logPartition'] : []),
 ]
 
 const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0)
@@ -276,7 +279,7 @@ const configs: ObjectiveConfig[] = [
 ]
 
 describe.each(configs)('$name (λ = $lambda)', (config) => {
-  const isTrajectoryBalance = config.name === 'trajectory-balance'
+  const comparesWithPartition = learnsLogPartition.includes(config.name)
 
   test.each([true, false])(
     'has the gradient of finite differences (empty latent allowed: %s)',
@@ -289,7 +292,8 @@ describe.each(configs)('$name (λ = $lambda)', (config) => {
         loss: objectiveOf(config)({ ...(inputs as Omit<PrefixLogProbabilities, 'rootTerminable'>), rootTerminable }),
       }))
       const session = await runtime.open(program)
-      // Every objective is quadratic in what it reads, so central differences are exact whatever the step.
+      // All but one are quadratic in what they read, so that central differences are exact whatever the step.
+      const size = config.name === 'forward-kl' ? 0.03 : 1
       const at = async (name: string, k: number, delta: number) => {
         const data = Float32Array.from(feeds[name].data as Float32Array)
         data[k] += delta
@@ -299,7 +303,7 @@ describe.each(configs)('$name (λ = $lambda)', (config) => {
       let largest = 0
       for (const name of variablesOf(config))
         for (const [k, slope] of column(slopes[`d_${name}`]).entries()) {
-          const difference = ((await at(name, k, 1)) - (await at(name, k, -1))) / 2
+          const difference = ((await at(name, k, size)) - (await at(name, k, -size))) / (2 * size)
           expect(Math.abs(slope - difference), `${name}[${k}]: ${slope} against ${difference}`).toBeLessThan(2e-4)
           largest = Math.max(largest, Math.abs(slope))
         }
@@ -312,7 +316,7 @@ describe.each(configs)('$name (λ = $lambda)', (config) => {
     const all = irregular('shift')
     const shifted = { ...all, logRewards: all.logRewards.map((values) => values.map((value) => value + 8)) }
     const [plain, moved] = [await lossAndSlopes(all, config), await lossAndSlopes(shifted, config)]
-    if (isTrajectoryBalance) {
+    if (comparesWithPartition) {
       expect(Math.abs(moved.loss - plain.loss)).toBeGreaterThan(1)
       const followed = await lossAndSlopes({ ...shifted, logPartition: all.logPartition! + 8 }, config)
       close([followed.loss], [plain.loss])
@@ -346,7 +350,7 @@ describe.each(configs)('$name (λ = $lambda)', (config) => {
   test('is zero, and no NaN, where nothing can be compared', async () => {
     const empty = { lengths: [0], logTokens: [[]], logStops: [[-3]], logRewards: [[-5]], logPartition: -2 }
     const { loss, slopes } = await lossAndSlopes(empty, config)
-    expect(loss).toBe(0) // trajectory balance: −5 + 3 = log Z
+    expect(loss).toBe(0) // −5 + 3 = log Z, where it is learned
     for (const slope of Object.values(slopes)) for (const value of column(slope)) expect(Math.abs(value)).toBe(0)
   })
 
@@ -386,5 +390,47 @@ describe('where the empty latent is not allowed', () => {
   ] as const)('%s (λ = %s) compares trajectories through the mean of their estimates', async (name, lambda, wanted) => {
     close([await lossOf({ ...apart, rootTerminable: false }, { name, lambda })], [wanted])
     expect(await lossOf({ ...apart, rootTerminable: true }, { name, lambda })).toBe(0) // nothing else would compare them
+  })
+})
+
+test('rooted-prefix trajectory balance is the mean over all terminal states of (u − log Z)²', async () => {
+  const all = { ...irregular('rooted'), mayEnd: (prefix: number) => prefix !== 2, padding: 1e6 }
+  const residuals = all.lengths
+    .flatMap((_, n) => estimates(all, n))
+    .flatMap((u) => (u === undefined ? [] : [(u - all.logPartition!) ** 2]))
+  expect(residuals).toHaveLength(22) // 26 prefixes, four of which may not end
+  close([await lossOf(all, { name: 'rooted-prefix-trajectory-balance', lambda: 1 })], [mean(residuals)])
+})
+
+describe('forward KL', () => {
+  const config = { name: 'forward-kl', lambda: 1 } as const
+  const ends = (all: Trajectories) => all.lengths.map((length, n) => estimates(all, n)[length]!)
+
+  test('is log mean exp − mean of the estimates at the ends', async () => {
+    const all = irregular('forward')
+    const u = ends(all)
+    close([await lossOf(all, config)], [Math.log(mean(u.map(Math.exp))) - mean(u)])
+  })
+
+  test('has the gradient of weighted maximum likelihood less that of the unweighted one', async () => {
+    const all = irregular('weights')
+    const weights = ends(all).map(Math.exp)
+    const wanted = weights.map((weight) => 1 / weights.length - weight / sum(weights)) // of log q of each whole latent
+    const prefixes = Math.max(...all.lengths) + 1
+    const { d_logPrefix, d_logStop } = (await lossAndSlopes(all, config)).slopes
+    for (const slopes of [column(d_logPrefix), column(d_logStop)]) {
+      close(
+        all.lengths.map((length, n) => slopes[n * prefixes + length]),
+        wanted,
+      )
+      expect(slopes.filter((slope) => slope !== 0)).toHaveLength(all.lengths.length)
+    }
+  })
+
+  test('is zero, and no NaN, where no trajectory has ended', async () => {
+    const all = { ...irregular('endless'), mayEnd: () => false, rootTerminable: false }
+    const { loss, slopes } = await lossAndSlopes(all, config)
+    expect(loss).toBe(0)
+    for (const slope of Object.values(slopes)) for (const value of column(slope)) expect(Math.abs(value)).toBe(0)
   })
 })

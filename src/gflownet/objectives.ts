@@ -1,7 +1,9 @@
 /** @file The family of objectives by name. */
 import { detailedBalance } from './detailed-balance.ts'
+import { forwardKl } from './forward-kl.ts'
 import { logPartitionVariance } from './log-partition-variance.ts'
 import type { Objective } from './objective.ts'
+import { rootedPrefixTrajectoryBalance } from './rooted-prefix-trajectory-balance.ts'
 import { subtrajectoryBalance } from './subtrajectory-balance.ts'
 import { trajectoryBalance } from './trajectory-balance.ts'
 
@@ -10,6 +12,8 @@ export const objectiveNames = [
   'trajectory-balance',
   'log-partition-variance',
   'detailed-balance',
+  'rooted-prefix-trajectory-balance',
+  'forward-kl',
 ] as const
 export type ObjectiveName = (typeof objectiveNames)[number]
 
@@ -22,6 +26,8 @@ export function objectiveOf({ name, lambda }: ObjectiveConfig): Objective {
     'trajectory-balance': trajectoryBalance,
     'log-partition-variance': logPartitionVariance,
     'detailed-balance': detailedBalance,
+    'rooted-prefix-trajectory-balance': rootedPrefixTrajectoryBalance,
+    'forward-kl': forwardKl,
   }
   return table[name]
 }

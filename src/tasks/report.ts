@@ -8,6 +8,7 @@ import { seededRandom } from '../random.ts'
 import { supportOf } from '../trainers/prompts.ts'
 import type { Example } from './task.ts'
 import { type OpenRun, promptsOf } from './task-run.ts'
+import { targetTemperature } from './weighted-draw.ts'
 
 /** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
 export const samplerNames = ['base', 'tuned'] as const
@@ -51,8 +52,7 @@ export async function evaluateRun(
 ): Promise<Report> {
   const { model, record } = run
   const started = performance.now()
-  const target = record.training.rewardTemperature
-  const rewardTemperature = typeof target === 'number' ? target : target.to // where training leads, however long it was
+  const rewardTemperature = targetTemperature(record.training)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
   const evaluations = await evaluateSamplers({
     model,

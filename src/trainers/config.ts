@@ -79,7 +79,11 @@ export const trainingSchema = z.strictObject({
       epsilon: z.number().positive().default(1e-8),
       weightDecay: z.number().nonnegative().default(0),
       maxGradientNorm: z.number().positive().nullable().default(null),
-      logPartitionRate: z.number().positive().default(0.1).describe('learning rate of log Z(X) in trajectory balance'),
+      logPartitionRate: z
+        .number()
+        .positive()
+        .default(0.1)
+        .describe('learning rate of log Z(X), where the objective learns it'),
     })
     .prefault({}),
   replay: replayConfigSchema.prefault({}),

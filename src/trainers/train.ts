@@ -260,12 +260,16 @@ function meanGradients(all: readonly NamedTensors[]): NamedTensors {
 function learnPartitions(
   { logPartitions }: TrainingState,
   results: readonly PromptResult[],
-  { objective, optimizer }: TrainingConfig,
+  { optimizer }: TrainingConfig,
 ) {
-  if (objective.name !== 'trajectory-balance') return logPartitions
   const partitions = { ...logPartitions }
   for (const { prompt, learned } of results)
-    partitions[prompt.name] = learnPartition(partitions[prompt.name], learned, optimizer.logPartitionRate)
+    if (learned.logPartitionGradient !== undefined)
+      partitions[prompt.name] = learnPartition(
+        partitions[prompt.name],
+        learned.logPartitionGradient,
+        optimizer.logPartitionRate,
+      )
   return partitions
 }
 
