@@ -5,6 +5,7 @@ import { UserError } from '../errors.ts'
 import { readJson } from '../files.ts'
 import { type Device, devices } from '../runtime/providers.ts'
 import { tasks } from '../tasks/index.ts'
+import { type Storage, storages } from '../tensor/ops/stored.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 
@@ -21,6 +22,28 @@ export const withCommonOptions = (command: Command) =>
       'threads to compute with (default: the cores that this machine grants)',
       wholeNumber(1),
     )
+
+export type HoldingOptions = { weights?: Storage; memory?: number }
+
+/** How a model is held in memory. */
+export const withHoldingOptions = (command: Command) =>
+  command
+    .addOption(
+      new Option('--weights <type>', 'how matrices are held (default: the most exact that fits)').choices(storages),
+    )
+    .option('--memory <gigabytes>', 'what the process may take (default: what the machine grants)', gigabytes)
+
+function gigabytes(text: string): number {
+  const value = Number(text)
+  if (value > 0 && Number.isFinite(value)) return value
+  throw new InvalidArgumentError('It must be a number of gigabytes, such as 2.5.')
+}
+
+/** The options as loading a model takes them. */
+export const holdingOf = ({ weights, memory }: HoldingOptions) => ({
+  weights,
+  memoryBytes: memory === undefined ? undefined : memory * 1e9,
+})
 
 /** What `--model` takes. */
 export const MODEL_HELP = 'a model: its folder, its GGUF file, or owner/name[@revision][:file.gguf] on the hub'

@@ -12,10 +12,13 @@ import {
   type CommonOptions,
   field,
   flagOf,
+  type HoldingOptions,
+  holdingOf,
   refuseTogether,
   wholeNumber,
   withCommonOptions,
   withExamples,
+  withHoldingOptions,
 } from './options.ts'
 import { downloadProgress } from './progress.ts'
 import { type SamplerOptions, withSampler } from './sampler.ts'
@@ -24,6 +27,7 @@ import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
 
 /** Besides these, the columns of the tasks are options: what to sample for. */
 type SampleOptions = CommonOptions &
+  HoldingOptions &
   SamplerOptions & {
     samples: number
     seed: number
@@ -50,13 +54,13 @@ export function defineSample(program: Command, terminal: Terminal): void {
   const columns = Object.assign({}, ...Object.values(tasks).map((task) => task.columns)) as Record<string, string>
   for (const [column, what] of Object.entries(columns)) command.option(`--${column} <text>`, what)
   command.option('--field <column=text>', 'a column of a task of your own; may be repeated', field)
-  withExamples(withCommonOptions(command), [
+  withExamples(withCommonOptions(withHoldingOptions(command)), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --resample 512',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
     'sample --model models/stories260K --task continuation --prompt "Tom had a dog."',
   ]).action((folder: string | undefined, options: SampleOptions) =>
-    sample(folder, { ...options, onDownload: downloadProgress(terminal.stderr) }, terminal),
+    sample(folder, { ...options, ...holdingOf(options), onDownload: downloadProgress(terminal.stderr) }, terminal),
   )
 }
 

@@ -1,6 +1,7 @@
 import { relative } from 'node:path'
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
+import { formatBytes } from '../files.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
 import { evaluateRun, type Report, writeReport } from '../tasks/report.ts'
@@ -11,6 +12,8 @@ import {
   type CommonOptions,
   columnMap,
   flagOf,
+  type HoldingOptions,
+  holdingOf,
   MODEL_HELP,
   refuseTogether,
   setting,
@@ -19,12 +22,13 @@ import {
   wholeNumber,
   withCommonOptions,
   withExamples,
+  withHoldingOptions,
 } from './options.ts'
 import { downloadProgress, type Progress, startProgress, trainingFigures } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 
-type RunOptions = CommonOptions & TrainingFlags & { out?: string }
+type RunOptions = CommonOptions & HoldingOptions & TrainingFlags & { out?: string }
 type TrainOptions = RunOptions & {
   model?: string
   adapter?: string
@@ -38,7 +42,7 @@ type TrainOptions = RunOptions & {
 
 const withRunOptions = (command: Command) =>
   withCommonOptions(
-    command
+    withHoldingOptions(command)
       .option('--config <file>', 'training options as JSON')
       .option('--set <key=value>', 'one training option, such as latent.maxTokens=20; may be repeated', setting)
       .option('--steps <number>', 'updates of the adapter', wholeNumber(1))
@@ -102,6 +106,7 @@ const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }:
   training: trainingOptions(options),
   device: options.device,
   threads: options.threads,
+  ...holdingOf(options),
   onDownload: downloadProgress(stderr),
   folder: options.out,
   command: program.args.join(' '),
@@ -123,6 +128,8 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
       '--set': set,
       '--steps': steps,
       '--seed': seed,
+      '--weights': options.weights,
+      '--memory': options.memory,
     },
     'a run goes on with what its config.json says',
   )
@@ -172,7 +179,9 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
     for await (const event of train(run, signal)) {
       if (event.kind === 'started') {
         const { frozen, trained } = event.parameters
-        stderr.write(`${model.name}, ${count(frozen)} parameters, and an adapter of ${count(trained)}; `)
+        stderr.write(
+          `${model.name}, ${count(frozen)} parameters as ${heldAs(run)}, and an adapter of ${count(trained)}; `,
+        )
         stderr.write(`${count(training.length)} prompts, ${heldOut.length} held out; ${folder}\n`)
         progress = startProgress(stderr, 'training', event.steps, { from: event.step })
       }
@@ -188,6 +197,13 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
     progress?.stop()
   }
   return undefined
+}
+
+/** "float16 (269.0 MB, peak about 2.1 GB)" */
+function heldAs({ record, memory }: ReadyRun): string {
+  const { storage, recompute } = record.holding
+  const twice = { nothing: '', cheap: ', cheap parts computed twice', layers: ', layers computed twice' }[recompute]
+  return `${storage} (${formatBytes(memory.storedBytes)}${twice}, peak about ${formatBytes(memory.expectedBytes)})`
 }
 
 /** With a single example there is nothing to hold out: it is evaluated on itself, and the screen says so. */

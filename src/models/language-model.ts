@@ -2,6 +2,7 @@
 import { UserError } from '../errors.ts'
 import type { Device } from '../runtime/providers.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import type { Storage } from '../tensor/ops/stored.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { type DownloadProgress, type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
@@ -12,6 +13,7 @@ import { gpt2 } from './gpt2.ts'
 import { gptj } from './gptj.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
+import { availableBytes, ORDINARY_WORK, planMemory, type Workload } from './memory.ts'
 import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
 import { qwen2 } from './qwen2.ts'
@@ -35,7 +37,18 @@ export type LanguageModel = {
   dispose(): Promise<void>
 }
 
+/** What is known of a model before its weights are there. */
+export type ModelOutline = Omit<LanguageModel, 'lanes' | 'dispose'>
+
 export type LoadOptions = {
+  /** In how many bits matrices are held; default: the most exact that fits into memory. */
+  weights?: Storage
+  /** Memory that the process may take, bytes; default: what the machine or the container grants. */
+  memoryBytes?: number
+  /** What a step will work on, by which memory is planned; default: 64 latents of 16 tokens after a prompt of 64. */
+  work?: Workload
+  /** How the model is to be held, all said: no planning. */
+  holding?: Holding
   /** Threads in all; default: the cores that this process may use. */
   threads?: number
   /** Where the model runs; default: the processor. */
@@ -59,12 +72,32 @@ export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> 
 export async function loadLanguageModel(spec: string, options: LoadOptions = {}): Promise<LanguageModel> {
   await refuseAbsentDevice(options.device ?? 'cpu')
   const path = await localModel(spec, { onProgress: options.onDownload })
+  const outline = await outlineModel(path)
+  const description = { ...outline.description, ...(options.holding ?? planHolding(outline.description, options)) }
+  return { ...outline, ...(await loadWeights(path, description, options)) }
+}
+
+/** All of a local model but its weights. @throws UserError for a missing, damaged or unsupported one */
+export async function outlineModel(path: string): Promise<ModelOutline> {
   const files = modelFiles(path)
   const description = describeModel(path)
   const tokenizer = await files.tokenizer()
   checkVocabulary(tokenizer, description, path)
-  const chatTemplate = files.chatTemplate()
-  return { name: files.name, path, tokenizer, chatTemplate, ...(await loadWeights(path, description, options)) }
+  return { name: files.name, path, tokenizer, chatTemplate: files.chatTemplate(), description }
+}
+
+/** How a model is held so that it fits. @throws UserError naming what would need less, where nothing does */
+export function planHolding(
+  description: ModelDescription,
+  { threads = grantedCores(), device, ...options }: LoadOptions,
+): Holding {
+  const { storage, recompute } = planMemory(description, {
+    work: options.work ?? ORDINARY_WORK,
+    lanes: laneShape(description, threads, device).count,
+    storage: options.weights,
+    availableBytes: options.memoryBytes ?? availableBytes(),
+  })
+  return { storage, recompute }
 }
 
 /** Rows that no token names only pad the embedding. @throws UserError where a token has no row */

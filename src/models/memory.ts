@@ -35,6 +35,15 @@ export type Workload = {
   trained: number
 }
 
+/** A step of ordinary size, for whoever does not train, or knows no better. */
+export const ORDINARY_WORK: Workload = {
+  promptTokens: 64,
+  samples: 64,
+  latentTokens: 16,
+  endingTokens: 12,
+  trained: 0,
+}
+
 const NODE_BYTES = 120e6 // Node, the runtime's library and a tokenizer
 const FLOAT = 4
 /** Copies of an adapter: its own, the runtime's, gradients, two moments, and an update under way. */

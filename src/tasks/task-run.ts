@@ -3,7 +3,7 @@
  * back to where it stopped. What can be wrong is found before the folder is made and any work is done.
  */
 import { resolve } from 'node:path'
-import type { LoraAdapter } from '../adapters/lora.ts'
+import { chooseTargets, isTarget, type LoraAdapter } from '../adapters/lora.ts'
 import { readPeftFolder } from '../adapters/peft.ts'
 import { UserError } from '../errors.ts'
 import {
@@ -12,8 +12,12 @@ import {
   type LoadOptions,
   loadLanguageModel,
   localModel,
+  type ModelOutline,
+  outlineModel,
+  planHolding,
 } from '../models/language-model.ts'
 import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
+import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
@@ -53,6 +57,8 @@ export type ReadyRun = OpenRun & {
   prompts: readonly Prompt[]
   /** None of the training examples is among them; empty where there is one example only. */
   heldOut: readonly Example[]
+  /** Bytes: of the weights as they are held, and of the process at the peak of a step, by the sizes of both. */
+  memory: { storedBytes: number; expectedBytes: number }
   /** Where training starts from, unless from a state; undefined: a fresh adapter. */
   adapter?: LoraAdapter
   state?: TrainingState
@@ -94,7 +100,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
   const training = trainingOf(task, options)
   const model = await recordOfModel(options.model, options)
-  const record: RunRecord = {
+  const record: UnplannedRecord = {
     command: options.command ?? '',
     task: isTaskFile(options.task) ? resolve(options.task) : task.name,
     taskFile: isTaskFile(options.task) ? await hashedFileOf(options.task) : null,
@@ -113,9 +119,9 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
-  return prepare(folder, record, async (run) => {
+  return prepare(folder, record, options, async (run) => {
     const adapter = startingAdapter(run)
-    createRunFolder(folder, record)
+    createRunFolder(folder, run.record)
     return { ...run, adapter }
   })
 }
@@ -159,7 +165,7 @@ function startingAdapter({ record: { adapter }, model }: OpenRun): LoraAdapter |
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
   const record = await reopened(folder, changes)
-  return prepare(folder, record, async (run) => {
+  return prepare(folder, record, {}, async (run) => {
     const state = await rewind(folder, fromStep)
     const adapter = state ? undefined : startingAdapter(run)
     writeRecord(folder, record)
@@ -199,7 +205,11 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
 
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
 export const promptsOf = (
-  { task, model, record }: Pick<OpenRun, 'task' | 'model'> & { record: Pick<RunRecord, 'training' | 'chat'> },
+  {
+    task,
+    model,
+    record,
+  }: Pick<OpenRun, 'task'> & { model: ModelOutline; record: Pick<RunRecord, 'training' | 'chat'> },
   examples: readonly Example[],
 ): Prompt[] =>
   resolvePrompts(
@@ -211,21 +221,38 @@ export const promptsOf = (
     { model, maxTokens: record.training.latent.maxTokens },
   )
 
-/** Reads the examples, loads the model and checks the prompts, then finishes; where that fails no model is left behind. */
+/** A record before it is known how the model is held. */
+type UnplannedRecord = Omit<RunRecord, 'holding'> & Partial<Pick<RunRecord, 'holding'>>
+
+/**
+ * Reads the examples and checks the prompts, then loads the model so that their steps fit into memory, and finishes; where
+ * that fails no model is left behind.
+ */
 async function prepare(
   folder: string,
-  record: RunRecord,
+  given: UnplannedRecord,
+  limits: Pick<LoadOptions, 'weights' | 'memoryBytes'>,
   finish: (run: ReadyRun) => Promise<ReadyRun>,
 ): Promise<ReadyRun> {
-  const task = await taskOf(record)
-  const { training, heldOut } = await examplesOf({ task, record })
+  const task = await taskOf(given)
+  const { training, heldOut } = await examplesOf({ task, record: given })
+  const outline = await outlineModel(given.model.folder)
+  const prompts = promptsOf({ task, record: given, model: outline }, training)
+  if (heldOut.length > 0) promptsOf({ task, record: given, model: outline }, heldOut)
+  const { threads, device } = given
+  const work = workloadOf(outline, given.training, prompts)
+  const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
+  const record: RunRecord = { ...given, holding }
   const model = await loadModel(record)
   try {
     const run = { folder, record, task, model }
-    const prompts = promptsOf(run, training)
-    if (heldOut.length > 0) promptsOf(run, heldOut)
     if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
-    return await finish({ ...run, training, prompts, heldOut })
+    const { description } = model
+    const memory = {
+      storedBytes: storedBytes(description, holding.storage),
+      expectedBytes: expectedBytes(description, holding, work, model.lanes.count),
+    }
+    return await finish({ ...run, training, prompts, heldOut, memory })
   } catch (error) {
     await model.dispose()
     throw error
@@ -233,12 +260,34 @@ async function prepare(
 }
 
 /** @throws UserError where the task's file has changed */
-async function taskOf({ task, taskFile }: RunRecord): Promise<Task> {
+async function taskOf({ task, taskFile }: Pick<RunRecord, 'task' | 'taskFile'>): Promise<Task> {
   if (taskFile) await refuseChanged(taskFile)
   return findTask(task)
 }
 
-const loadModel = ({ model, device, threads }: RunRecord) => loadLanguageModel(model.folder, { device, threads })
+/** Tokens that a reward scores after every prefix of a latent: those of a sentence, for want of knowing the reward. */
+const ENDING_TOKENS = 16
+
+/** What a step of a run works on at a time. @throws UserError where the targets of the adapter name no layer */
+function workloadOf(
+  { description }: ModelOutline,
+  { samplesPerPrompt, latent, lora }: TrainingConfig,
+  prompts: readonly Prompt[],
+): Workload {
+  const { linears, defaultTargets } = description
+  const targets = chooseTargets(lora.targets ?? defaultTargets, linears)
+  const adapted = linears.filter(({ module }) => isTarget({ targets }, module))
+  return {
+    promptTokens: prompts.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
+    samples: samplesPerPrompt,
+    latentTokens: latent.maxTokens,
+    endingTokens: ENDING_TOKENS,
+    trained: adapted.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0),
+  }
+}
+
+const loadModel = ({ model, device, threads, holding }: RunRecord) =>
+  loadLanguageModel(model.folder, { device, threads, holding })
 
 /** A run's record with what is otherwise now. @throws UserError where the model is another one */
 async function reopened(folder: string, changes: Reopening): Promise<RunRecord> {
@@ -254,6 +303,7 @@ async function reopened(folder: string, changes: Reopening): Promise<RunRecord> 
     ...record,
     model,
     device: changes.device ?? record.device,
+    holding: { ...record.holding, ...(changes.weights && { storage: changes.weights }) },
     threads: changes.threads ?? record.threads,
   }
 }

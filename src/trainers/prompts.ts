@@ -1,7 +1,7 @@
 /** @file Prompts with their rewards, checked before any work, and the latents that may answer them. */
 import { UserError } from '../errors.ts'
 import { describeContext } from '../models/architecture.ts'
-import type { LanguageModel } from '../models/language-model.ts'
+import type { LanguageModel, ModelOutline } from '../models/language-model.ts'
 import { continuationOf, type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
 import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
@@ -24,7 +24,7 @@ export type PromptInput = Text | { name?: string; prompt: Text; reward?: Reward;
 /** @throws UserError for an empty list, a missing reward, an empty prompt or one that leaves no room for the latent */
 export function resolvePrompts(
   inputs: readonly PromptInput[],
-  { model, reward, maxTokens }: { model: LanguageModel; reward?: Reward; maxTokens: number },
+  { model, reward, maxTokens }: { model: ModelOutline; reward?: Reward; maxTokens: number },
 ): Prompt[] {
   if (inputs.length === 0)
     throw new UserError({ what: 'there are no prompts', where: 'prompts', fix: 'give at least one' })

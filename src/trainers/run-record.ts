@@ -6,7 +6,9 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { recomputations } from '../models/architecture.ts'
 import { devices } from '../runtime/providers.ts'
+import { storages } from '../tensor/ops/stored.ts'
 import { trainingSchema } from './config.ts'
 import { readBytes } from './text-file.ts'
 
@@ -27,6 +29,10 @@ export const runRecordSchema = z.strictObject({
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
   device: z.enum(devices).default('cpu'),
+  holding: z
+    .strictObject({ storage: z.enum(storages), recompute: z.enum(recomputations) })
+    .default({ storage: 'float32', recompute: 'nothing' })
+    .describe('how the model is held in memory: bits of its matrices, and what the learn step computes twice'),
   threads: z.number().int().positive(),
   training: trainingSchema,
   versions: z.strictObject({ flowtune: z.string(), node: z.string() }),

@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest'
+import { recomputations } from './architecture.ts'
+import { architectures, describeModel } from './language-model.ts'
+import { expectedBytes, ORDINARY_WORK, planMemory, storedBytes } from './memory.ts'
+
+const embedded = describeModel(new URL('../../models/stories260K', import.meta.url).pathname)
+/** GPT-2 XL's shape. */
+const large = architectures.gpt2.describe(
+  { model_type: 'gpt2', vocab_size: 50_257, n_positions: 1024, n_embd: 1600, n_layer: 48, n_head: 25 },
+  'config.json',
+)
+const plan = (availableBytes: number, storage?: 'float32' | 'int4') =>
+  planMemory(large, { work: ORDINARY_WORK, lanes: 1, storage, availableBytes })
+
+test('weights take what their types take', () => {
+  const parameters = Object.values(embedded.weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  expect(storedBytes(embedded, 'float32')).toBe(4 * parameters)
+  const vectors = Object.values(embedded.weights).filter(({ length }) => length === 1)
+  const inVectors = vectors.reduce((sum, [length]) => sum + length, 0)
+  expect(storedBytes(embedded, 'float16')).toBe(2 * (parameters + inVectors)) // vectors stay float32
+})
+
+describe('a plan', () => {
+  test('takes float32 where everything fits', () => {
+    expect(plan(1e12)).toMatchObject({ storage: 'float32', recompute: 'nothing' })
+  })
+
+  test('gives up bits and time, no more than needed, as memory shrinks', () => {
+    const ways = [30e9, 14e9, 10e9, 7.5e9].map((bytes) => plan(bytes))
+    for (const way of ways) expect(way.expectedBytes).toBeLessThanOrEqual(way.availableBytes)
+    const sizes = ways.map(({ expectedBytes }) => expectedBytes)
+    expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))
+    expect(new Set(ways.map(({ storage, recompute }) => `${storage} ${recompute}`)).size).toBeGreaterThan(2)
+  })
+
+  test('keeps the storage that the user asks for', () => {
+    expect(plan(14e9, 'float32')).toMatchObject({ storage: 'float32', recompute: 'layers' })
+  })
+
+  test('that cannot be is refused with what would need less', () => {
+    expect(() => plan(8.5e9, 'float32')).toThrow(/with float32 weights .* needs about .* choose --weights int8/)
+    expect(() => plan(1e9)).toThrow(/with int4 weights .* 1\.0 GB are available; choose fewer samplesPerPrompt/)
+  })
+})
+
+test('computing twice needs less the more of it there is', () => {
+  const sizes = recomputations.map((recompute) =>
+    expectedBytes(large, { storage: 'float16', recompute }, ORDINARY_WORK),
+  )
+  expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))
+})
