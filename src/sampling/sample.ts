@@ -14,35 +14,52 @@ import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { add, div, draw, gather, matmul, reshape, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
+import { growLatents } from './growth.ts'
 import { innerBias, isTerminable, type Support } from './support.ts'
+import type { BoundTool } from './tools.ts'
 
 /** A model with or without an adapter, and the latents that it may produce. */
 export type Sampler = { model: ModelDescription; adapter?: LoraAdapter; support: Support }
 
 /**
- * Samples one latent for each temperature. Temperature 1 is the policy itself; logits are divided by others.
- * @param temperatures  [samples], above 0
- * @param draws one uniform number per token and sample is taken from it, so that equal draws give equal latents
- * @returns [samples] latents of support.minTokens to support.maxTokens tokens, without ⊤
+ * A latent for each temperature, above 0. Temperature 1 is the policy itself; logits are divided by others. One uniform
+ * number per action and sample is taken from `draws`, so that equal draws give equal latents.
  */
-export async function sampleLatents(
+export type Sampling = { prompt: readonly number[]; temperatures: readonly number[]; draws: Draws }
+
+/** Samples latents of support.minTokens to support.maxTokens tokens, without ⊤, in the order of the temperatures. */
+export async function sampleLatents(lane: Lane, sampler: Sampler, sampling: Sampling): Promise<number[][]> {
+  return (await sampleWithTool(lane, sampler, sampling)).map(({ tokens }) => tokens)
+}
+
+/**
+ * The same where a tool, if there is one, adds to what is drawn. The limits of the support count what the policy
+ * chooses. An insertion that would leave too little of the context for the rest of the latent is left out.
+ */
+export async function sampleWithTool(
   lane: Lane,
-  { model, adapter, support }: Sampler,
-  { prompt, temperatures, draws }: { prompt: readonly number[]; temperatures: readonly number[]; draws: Draws },
-): Promise<number[][]> {
-  const { layers, vocabulary } = model.dimensions
+  { model, adapter, support, tool }: Sampler & { tool?: BoundTool },
+  { prompt, temperatures, draws }: Sampling,
+): Promise<{ tokens: number[]; inserted: number[] }[]> {
+  const { layers, vocabulary, contextLength } = model.dimensions
   const lora = adapter?.config
   const matrices = adapter ? await lane.adapter(adapter) : {}
   const caches = (name: string) =>
     Array.from({ length: layers }, (_, i) => [`${name}Key.${i}`, `${name}Value.${i}`]).flat()
 
-  // One number for every place of every latent, drawn before anything runs: rows that end early shift no other row's.
+  const growth = growLatents(temperatures.length, { support, tool, room: contextLength - prompt.length })
+  // Rows have unequal numbers of actions only with a tool, and only before the minimum length does that matter here.
+  const byRow = tool !== undefined && support.minTokens > 0
+
+  // One number for every action of every latent, drawn before anything runs: rows that end early shift no other row's.
   const uniforms = temperatures.map(() => Float64Array.from({ length: support.maxTokens }, () => draws.uniform()))
-  const choice = (rows: readonly number[], prefix: number): Record<string, HostTensor> => {
-    const bias = innerBias(support, vocabulary)
-    if (isTerminable(support, prefix)) bias[support.stop] = 0
+  const choice = (byRow: boolean): Record<string, HostTensor> => {
+    const { rows } = growth
+    const actions = growth.actions()
     return {
-      bias: float32([vocabulary], bias),
+      bias: byRow
+        ? rowBiases(support, vocabulary, actions)
+        : float32([vocabulary], biasAfter(support, vocabulary, actions[0])),
       temperature: float32(
         [rows.length, 1],
         rows.map((row) => temperatures[row]),
@@ -50,20 +67,9 @@ export async function sampleLatents(
       uniform: {
         dtype: 'float64',
         shape: [rows.length, 1],
-        data: Float64Array.from(rows, (row) => uniforms[row][prefix]),
+        data: Float64Array.from(rows, (row, i) => uniforms[row][actions[i]]),
       },
     }
-  }
-
-  const latents: number[][] = temperatures.map(() => [])
-  let rows = temperatures.map((_, row) => row)
-  /** Appends what was drawn; returns which of the rows go on. */
-  const take = (tokens: ArrayLike<unknown>): number[] => {
-    const drawn = Array.from(tokens, Number)
-    const goesOn = drawn.flatMap((token, i) => (token === support.stop ? [] : [i]))
-    for (const i of goesOn) latents[rows[i]].push(drawn[i])
-    rows = goesOn.map((i) => rows[i])
-    return goesOn
   }
 
   const prefill = await lane.session(`prefill ${JSON.stringify(lora)}`, () => prefillProgram(model, lora))
@@ -72,17 +78,19 @@ export async function sampleLatents(
       ...matrices,
       promptTokens: int64([prompt.length], prompt),
       last: int64([1], [prompt.length - 1]),
-      ...choice(rows, 0),
+      ...choice(false),
     },
     caches('prompt'),
   )
   let held: Record<string, ResidentTensor> = {}
   try {
-    let keep = take(first.outputs.drawn.data)
-    if (rows.length === 0 || support.maxTokens === 1) return latents
-    const step = await lane.session(`decode ${JSON.stringify(lora)}`, () => decodeProgram(model, lora))
-    let past: Record<string, HostTensor | ResidentTensor> = emptyCaches(model, caches('past'), latents.length)
-    for (let prefix = 1; prefix < support.maxTokens && rows.length > 0; prefix++) {
+    let keep = await growth.take(first.outputs.drawn.data, 0)
+    if (growth.rows.length === 0) return [...growth.latents]
+    const key = `decode ${JSON.stringify(byRow ? [lora, byRow] : lora)}`
+    const step = await lane.session(key, () => decodeProgram(model, byRow, lora))
+    let past: Record<string, HostTensor | ResidentTensor> = emptyCaches(model, caches('past'), temperatures.length)
+    for (let fed = 1; growth.rows.length > 0; fed++) {
+      const { rows, latents } = growth
       const { outputs, kept } = await step.run(
         {
           ...matrices,
@@ -91,29 +99,44 @@ export async function sampleLatents(
           keep: int64([keep.length], keep),
           tokens: int64(
             [rows.length],
-            rows.map((row) => latents[row][prefix - 1]),
+            rows.map((row) => latents[row].tokens[fed - 1]),
           ),
           positions: int64(
             [rows.length],
-            rows.map(() => prompt.length + prefix - 1),
+            rows.map(() => prompt.length + fed - 1),
           ),
-          ...choice(rows, prefix),
+          ...choice(byRow),
         },
         caches('next'),
       )
       await lane.runtime.release(Object.values(held))
       held = kept
       past = Object.fromEntries(Object.entries(kept).map(([name, value]) => [name.replace('next', 'past'), value]))
-      keep = take(outputs.drawn.data)
+      keep = await growth.take(outputs.drawn.data, fed)
     }
-    return latents
+    return [...growth.latents]
   } finally {
     await lane.runtime.release([...Object.values(first.kept), ...Object.values(held)])
   }
 }
 
-const choiceInputs = (vocabulary: number): Record<string, TensorType> => ({
-  bias: { dtype: 'float32', shape: [vocabulary] },
+/** What is added to logits where the policy has chosen so many tokens: −∞ for what it may not choose. [vocabulary] */
+function biasAfter(support: Support, vocabulary: number, actions: number): Float32Array {
+  const bias = innerBias(support, vocabulary)
+  if (isTerminable(support, actions)) bias[support.stop] = 0
+  return bias
+}
+
+/** The same for rows that have chosen unequal numbers of tokens, [rows, vocabulary]. */
+function rowBiases(support: Support, vocabulary: number, actions: readonly number[]): HostTensor {
+  const biases = float32([actions.length, vocabulary])
+  for (const [i, chosen] of actions.entries())
+    (biases.data as Float32Array).set(biasAfter(support, vocabulary, chosen), i * vocabulary)
+  return biases
+}
+
+const choiceInputs = (vocabulary: number, byRow = false): Record<string, TensorType> => ({
+  bias: { dtype: 'float32', shape: byRow ? ['rows', vocabulary] : [vocabulary] },
   temperature: { dtype: 'float32', shape: ['rows', 1] },
   uniform: { dtype: 'float64', shape: ['rows', 1] },
 })
@@ -151,14 +174,14 @@ function prefillProgram(model: ModelDescription, lora?: LoraConfig): Program {
   })
 }
 
-/** One more token for each row that goes on. */
-function decodeProgram(model: ModelDescription, lora?: LoraConfig): Program {
+/** One more token for each row that goes on; `byRow`: each with its own bias. */
+function decodeProgram(model: ModelDescription, byRow: boolean, lora?: LoraConfig): Program {
   const { dimensions } = model
   const whole: TensorType = { dtype: 'int64', shape: ['rows'] }
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
-    ...choiceInputs(dimensions.vocabulary),
+    ...choiceInputs(dimensions.vocabulary, byRow),
     ...promptCacheInputs(dimensions),
     ...rowCacheInputs(dimensions),
     tokens: whole,
