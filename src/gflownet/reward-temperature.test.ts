@@ -12,13 +12,12 @@ test('temperature 1 changes nothing', () => {
 test('a reward of zero stays zero at every temperature', () => {
   for (const temperature of [0.5, 1, 2, Infinity])
     expect(temperedLogReward([-Infinity], temperature)[0]).toBe(-Infinity)
-  expect(temperedLogReward([-Infinity], 2, [[-Infinity]])[0]).toBe(-Infinity)
+  expect(temperedLogReward([-Infinity], 2, [-Infinity])[0]).toBe(-Infinity)
 })
 
-test('only the terms that are to be tempered are tempered', () => {
+test('only what is to be tempered is tempered', () => {
   const likelihood = [-6, -9]
   const constraint = [-1, 0.5]
-  const bonus = [2, 0]
-  const total = likelihood.map((value, prefix) => value + constraint[prefix] + bonus[prefix])
-  expect([...temperedLogReward(total, 3, [constraint, bonus])]).toEqual([-2 - 1 + 2, -3 + 0.5])
+  const total = likelihood.map((value, prefix) => value + constraint[prefix])
+  expect([...temperedLogReward(total, 3, constraint)]).toEqual([-2 - 1, -3 + 0.5])
 })

@@ -22,6 +22,8 @@ export type Tool = {
    * any limit: `isolatedTool` runs it in a thread of its own.
    */
   timeLimitSeconds?: number
+  /** Called where an answer took too long, so that the tool can give up what it is doing. */
+  stop?: () => void
 }
 
 /** A tool with its tokenizer: the tokens to insert after a latent whose last token was just chosen; often none. */
@@ -34,20 +36,21 @@ export function bindTool(tool: Tool, tokenizer: Tokenizer): BoundTool {
   const { trigger, name } = tool
   if (trigger.length === 0)
     throw new UserError({ what: 'its trigger is empty', where: `tool "${name}"`, fix: 'name the text that calls it' })
-  const lastByte = new TextEncoder().encode(trigger).at(-1)!
+  const lastByte = Buffer.from(trigger).at(-1)!
   return async (tokens) => {
-    if (!tokenizer.bytesOf(tokens[tokens.length - 1]).includes(lastByte)) return [] // the usual case
+    const newest = tokenizer.bytesOf(tokens[tokens.length - 1])
+    if (!newest.includes(lastByte)) return [] // the usual case
     const text = tokenizer.decodeContinuation(tokens)
-    if (!isCompleted(trigger, tokenizer.decodeContinuation(tokens.slice(0, -1)), text)) return []
+    if (!isCompleted(trigger, text, newest.length)) return []
     const answer = await answerInTime(tool, text)
     return answer ? tokenizer.encodeContinuation(answer) : []
   }
 }
 
-/** Does the text end with the trigger, and did it not before the last token? */
-function isCompleted(trigger: string, before: string, text: string): boolean {
+/** Does the text end with the trigger, but for white space, and was the trigger not complete before its last `bytes`? */
+function isCompleted(trigger: string, text: string, bytes: number): boolean {
   const end = text.endsWith(trigger) ? text.length : text.trimEnd().length
-  return text.slice(0, end).endsWith(trigger) && end > before.length
+  return text.slice(0, end).endsWith(trigger) && Buffer.byteLength(text.slice(end)) < bytes
 }
 
 async function answerInTime(tool: Tool, text: string): Promise<string | undefined> {
@@ -57,7 +60,10 @@ async function answerInTime(tool: Tool, text: string): Promise<string | undefine
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     const error = refuse(`it gave no answer within ${timeLimitSeconds} s`, 'mend it, or raise timeLimitSeconds')
-    timer = setTimeout(() => reject(error), timeLimitSeconds * 1000)
+    timer = setTimeout(() => {
+      reject(error)
+      tool.stop?.()
+    }, timeLimitSeconds * 1000)
   })
   try {
     const answer: unknown = await Promise.race([callTool(tool, text), late])
