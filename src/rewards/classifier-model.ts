@@ -36,7 +36,11 @@ export async function openClassifier(path: string): Promise<OpenClassifier> {
   try {
     const session = await runtime.open({ name: path, bytes, inputs, outputs })
     return {
-      run: async (given) => (await session.run(given)).outputs[OUTPUT].data as Float32Array,
+      run: async (given) => {
+        const { dtype, data } = (await session.run(given)).outputs[OUTPUT]
+        if (dtype !== 'float32') throw refuse(`its ${OUTPUT} are ${dtype}`, 'export it with float32 outputs')
+        return data as Float32Array
+      },
       dispose: () => runtime.dispose(),
     }
   } catch (error) {

@@ -13,10 +13,11 @@ import { type Trajectory, terminalLogReward } from '../gflownet/trajectory.ts'
 import type { Lane } from '../models/lane.ts'
 import { type LanguageModel, parameterCount } from '../models/language-model.ts'
 import { type Random, seededRandom } from '../random.ts'
-import type { Reward } from '../rewards/reward.ts'
+import type { PrefixRewards, Reward, RewardContext } from '../rewards/reward.ts'
 import { type NamedTensors, sizeOf } from '../runtime/host-tensor.ts'
-import { sampleLatents } from '../sampling/sample.ts'
+import { sampleWithTool } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
+import { type BoundTool, bindTool, type Tool } from '../sampling/tools.ts'
 import { behaviourTemperatures, countSources } from './behaviour.ts'
 import { checkedRewards } from './checked-rewards.ts'
 import { parseTrainingConfig, type TrainingConfig, type TrainingOptions } from './config.ts'
@@ -31,6 +32,8 @@ export type FineTuneOptions = TrainingOptions & {
   prompts: readonly PromptInput[]
   /** The reward of prompts that have none of their own. */
   reward?: Reward
+  /** Reads along and inserts into latents while they are sampled. */
+  tool?: Tool
   /** Goes on from here, as if it had not been stopped. */
   resume?: TrainingState
   /** Ends the run after the step under way, with a last state. */
@@ -47,6 +50,7 @@ export async function* fineTune({
   model,
   prompts,
   reward,
+  tool,
   resume,
   signal,
   ...options
@@ -58,11 +62,14 @@ export async function* fineTune({
     model,
     config,
     support,
+    tool: tool && bindTool(tool, model.tokenizer),
     prompts: resolvePrompts(prompts, { model, reward, maxTokens }),
     random: seededRandom(config.seed),
     rewardTemperature: schedule(config.rewardTemperature, config.steps),
     learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
   }
+  for (const { reward, tokens } of run.prompts)
+    await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })
   let state = resume ?? initialState(run, optimizer)
   const parameters = {
@@ -117,6 +124,7 @@ type Run = {
   model: LanguageModel
   config: TrainingConfig
   support: Support
+  tool?: BoundTool
   prompts: readonly Prompt[]
   random: Random
   rewardTemperature: (step: number) => number
@@ -188,15 +196,25 @@ async function workOnPrompt(
   const counts = countSources(config.samplesPerPrompt, config.sources, replayable)
   const temperatures = behaviourTemperatures(counts, config.sources.temperatures)
   const draws = random.at('sample', step, place)
-  const latents = await sampleLatents(lane, { model, adapter, support }, { prompt: prompt.tokens, temperatures, draws })
+  const drawn = await sampleWithTool(
+    lane,
+    { model, adapter, support, tool: run.tool },
+    { prompt: prompt.tokens, temperatures, draws },
+  )
+  const latents = drawn.map(({ tokens }) => tokens)
   times.push(performance.now())
 
-  const context = { lane, model, tokenizer: run.model.tokenizer, support, prompt: prompt.tokens }
-  const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
-  const fresh = latents.map(
-    (tokens, n): Trajectory => ({
+  const context = {
+    ...rewardContext(lane, run, prompt.tokens),
+    ...(run.tool && { inserted: drawn.map(({ inserted }) => inserted) }),
+  }
+  const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
+  const fresh = drawn.map(
+    ({ tokens, inserted }, n): Trajectory => ({
       tokens,
+      ...(inserted.length > 0 && { inserted }),
       logReward: rewards.logReward[n],
+      ...(rewards.untempered?.length && { untempered: sumOfTerms(rewards, n) }),
       source: temperatures[n] === 1 ? 'policy' : 'tempered',
     }),
   )
@@ -210,7 +228,8 @@ async function workOnPrompt(
     {
       prompt: prompt.tokens,
       latents: all.map(({ tokens }) => tokens),
-      logRewards: all.map(({ logReward }) => temperedLogReward(logReward, temperature)),
+      inserted: all.map(({ inserted = [] }) => inserted),
+      logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
       logPartition: state.logPartitions[prompt.name]?.value ?? 0,
     },
   )
@@ -218,6 +237,18 @@ async function workOnPrompt(
   const [sample, reward, learn] = [1, 2, 3].map((i) => (times[i] - times[i - 1]) / 1000)
   return { prompt, fresh, learned, seconds: { sample, reward, learn } }
 }
+
+const rewardContext = (lane: Lane, { model, support }: Run, prompt: readonly number[]): RewardContext => ({
+  lane,
+  model: model.description,
+  tokenizer: model.tokenizer,
+  support,
+  prompt,
+})
+
+/** The terms of a latent's log-reward that the reward temperature leaves alone, summed at every prefix. */
+const sumOfTerms = ({ logReward, parts, untempered = [] }: PrefixRewards, latent: number): number[] =>
+  logReward[latent].map((_, prefix) => untempered.reduce((sum, name) => sum + parts[name][latent][prefix], 0))
 
 /** Mean over prompts, added in their order: the result does not depend on who finished first. */
 function meanGradients(all: readonly NamedTensors[]): NamedTensors {
