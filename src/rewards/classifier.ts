@@ -58,7 +58,7 @@ export function classifier({
     }
     return scores
   })
-  return { ...reward, dispose: async () => void (await (await opened)?.model.dispose()) }
+  return { ...reward, dispose: async () => void (await (await opened?.catch(() => undefined))?.model.dispose()) }
 }
 
 /** Logits of every text, [texts][labels]. */

@@ -4,11 +4,10 @@ import { pathToFileURL } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Tool } from './tools.ts'
 
-/** What the thread runs: it answers texts one after another. A file of TypeScript needs the loader that tests use, too. */
+/** What the thread runs: it answers texts one after another. */
 const THREAD = `
 const { parentPort, workerData: { url } } = require('node:worker_threads')
 const load = async () => {
-  if (url.endsWith('.ts')) (await import('tsx/esm/api')).register()
   const { default: respond } = await import(url)
   if (typeof respond !== 'function') throw new Error('its file has no function as default export')
   return respond
@@ -29,7 +28,7 @@ type Asked = { resolve: (answer?: string) => void; reject: (error: Error) => voi
 type Thread = { worker: Worker; waiting: Map<number, Asked> }
 
 /**
- * A tool whose `respond` is the default export of a JavaScript or TypeScript file. A thread that takes longer than the
+ * A tool whose `respond` is the default export of a file, JavaScript or whatever Node reads. A thread that takes longer than the
  * tool's time limit is ended. An idle thread does not keep the process alive; `stop` ends it.
  */
 export function isolatedTool({ file, ...tool }: Omit<Tool, 'respond' | 'stop'> & { file: string }): Tool {
