@@ -38,20 +38,19 @@ export function isolatedTool({ file, ...tool }: Omit<Tool, 'respond' | 'stop'> &
     ...tool,
     respond: (text) =>
       new Promise((resolve, reject) => {
-        thread ??= startThread(file)
+        thread ??= startThread(file, () => {
+          thread = undefined
+        })
         const id = ++lastId
         thread.waiting.set(id, { resolve, reject })
         thread.worker.ref()
         thread.worker.postMessage({ id, text })
       }),
-    stop: () => {
-      void thread?.worker.terminate()
-      thread = undefined
-    },
+    stop: () => void thread?.worker.terminate(),
   }
 }
 
-function startThread(file: string): Thread {
+function startThread(file: string, onEnd: () => void): Thread {
   const worker = new Worker(THREAD, { eval: true, workerData: { url: pathToFileURL(resolve(file)).href } })
   const waiting: Thread['waiting'] = new Map()
   const fail = (error: Error) => {
@@ -66,6 +65,9 @@ function startThread(file: string): Thread {
     else asked?.reject(new Error(error))
   })
   worker.on('error', fail)
-  worker.on('exit', () => fail(new Error('its thread ended')))
+  worker.on('exit', () => {
+    onEnd()
+    fail(new Error('its thread ended'))
+  })
   return { worker, waiting }
 }
