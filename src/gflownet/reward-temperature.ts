@@ -1,4 +1,5 @@
 /** @file The reward at a temperature. Rewards are stored untempered, so today's temperature is arithmetic on stored numbers. */
+import type { PrefixRewards, PrefixValues } from '../rewards/reward.ts'
 
 /**
  * log of R^(1/T) at every prefix: (log R − Σ untempered) / T + Σ untempered. A reward of zero stays zero at every temperature.
@@ -17,4 +18,18 @@ export function temperedLogReward(
     const constant = untempered ? untempered[prefix] : 0
     return (total - constant) / temperature + constant
   })
+}
+
+/** What a reward temperature leaves alone of each latent's log-reward, at every prefix; undefined where it tempers all. */
+export function untemperedTerms({ logReward, parts, untempered = [] }: PrefixRewards): PrefixValues | undefined {
+  if (untempered.length === 0) return undefined
+  return logReward.map((row, n) =>
+    row.map((_, prefix) => untempered.reduce((sum, name) => sum + parts[name][n][prefix], 0)),
+  )
+}
+
+/** log of R^(1/T) of latents as a reward scored them, at every prefix. */
+export function temperedRewards(scored: PrefixRewards, temperature: number): Float64Array[] {
+  const untempered = untemperedTerms(scored)
+  return scored.logReward.map((row, n) => temperedLogReward(row, temperature, untempered?.[n]))
 }

@@ -7,13 +7,13 @@ import { UserError } from '../errors.ts'
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { type LearnResult, learnStep } from '../gflownet/learn-step.ts'
 import { draw, emptyBuffer, insert } from '../gflownet/replay-buffer.ts'
-import { temperedLogReward } from '../gflownet/reward-temperature.ts'
+import { temperedLogReward, untemperedTerms } from '../gflownet/reward-temperature.ts'
 import { schedule, warmUp } from '../gflownet/schedules.ts'
 import { type Trajectory, terminalLogReward } from '../gflownet/trajectory.ts'
 import type { Lane } from '../models/lane.ts'
 import { type LanguageModel, parameterCount } from '../models/language-model.ts'
 import { type Random, seededRandom } from '../random.ts'
-import type { PrefixRewards, Reward, RewardContext } from '../rewards/reward.ts'
+import type { Reward, RewardContext } from '../rewards/reward.ts'
 import { type NamedTensors, sizeOf } from '../runtime/host-tensor.ts'
 import { sampleWithTool } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
@@ -209,12 +209,13 @@ async function workOnPrompt(
     ...(run.tool && { inserted: drawn.map(({ inserted }) => inserted) }),
   }
   const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
+  const untempered = untemperedTerms(rewards)
   const fresh = drawn.map(
     ({ tokens, inserted }, n): Trajectory => ({
       tokens,
       ...(inserted.length > 0 && { inserted }),
       logReward: rewards.logReward[n],
-      ...(rewards.untempered?.length && { untempered: sumOfTerms(rewards, n) }),
+      ...(untempered && { untempered: untempered[n] }),
       source: temperatures[n] === 1 ? 'policy' : 'tempered',
     }),
   )
@@ -245,10 +246,6 @@ const rewardContext = (lane: Lane, { model, support }: Run, prompt: readonly num
   support,
   prompt,
 })
-
-/** The terms of a latent's log-reward that the reward temperature leaves alone, summed at every prefix. */
-const sumOfTerms = ({ logReward, parts, untempered = [] }: PrefixRewards, latent: number): number[] =>
-  logReward[latent].map((_, prefix) => untempered.reduce((sum, name) => sum + parts[name][latent][prefix], 0))
 
 /** Mean over prompts, added in their order: the result does not depend on who finished first. */
 function meanGradients(all: readonly NamedTensors[]): NamedTensors {
