@@ -40,7 +40,7 @@ type Naive = (
 
 const X = spelled('bcd')
 const density = (text: string) => Math.sin(7 * text.length) - (text.includes('b') ? 3 : 0)
-const labels = { endings: { long: 'cab', same: 'cad', short: 'ca' }, label: 'same' }
+const labels = { endings: { other: 'dabc', long: 'cab', same: 'cad', short: 'ca' }, label: 'same' }
 const labelTexts = Object.values(labels.endings).map(spelled)
 const ofLabels = async (logP: Parameters<Naive>[0], before: readonly number[]) =>
   Promise.all(labelTexts.map((text) => logP(before, text)))
@@ -108,7 +108,7 @@ const family: [name: string, reward: Reward, naive: Naive][] = [
     labelPosterior({ ...labels, normalised: true, stopInText: false }),
     async (logP, { prompt, prefix }) => {
       const all = await ofLabels(logP, [...prompt, ...prefix])
-      return (await logP(prompt, prefix)) + all[1] - logSumExp(all)
+      return (await logP(prompt, prefix)) + all[2] - logSumExp(all)
     },
   ],
   [
@@ -116,7 +116,7 @@ const family: [name: string, reward: Reward, naive: Naive][] = [
     labelLikelihood({ ...labels, beginning: X }),
     async (logP, { prefix }) => {
       const all = await ofLabels(logP, [...X, ...prefix, STOP])
-      return all[1] - logSumExp(all)
+      return all[2] - logSumExp(all)
     },
   ],
   ['explicit function', explicit(density), async (_, { prefix }) => density(tokenizer.decodeContinuation(prefix))],
@@ -265,7 +265,11 @@ test.each<[string, () => unknown, RegExp]>([
   ['an empty product', () => product(), /product of no rewards/],
   ['no constraint', () => constrained({ constraints: [] }), /no constraint; use "tempered"/],
   ['one label', () => labelPosterior({ endings: { a: 'a' }, label: 'a' }), /1 labels; give at least two/],
-  ['an unknown label', () => labelPosterior({ ...labels, label: 'c' }), /no label "c"; choose among long, same, short/],
+  [
+    'an unknown label',
+    () => labelPosterior({ ...labels, label: 'c' }),
+    /no label "c"; choose among other, long, same, short/,
+  ],
   ['a label without text', () => labelPosterior({ endings: { a: '', b: 'b' }, label: 'b' }), /label "a" has no text/],
   [
     'labels alike',
