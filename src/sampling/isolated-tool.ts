@@ -25,7 +25,7 @@ parentPort.on('message', async ({ id, text }) => {
 
 type Reply = { id: number; answer?: string; error?: string }
 type Asked = { resolve: (answer?: string) => void; reject: (error: Error) => void }
-type Thread = { worker: Worker; waiting: Map<number, Asked> }
+type Thread = { worker: Worker; waiting: Map<number, Asked>; ended: boolean }
 
 /**
  * A tool whose `respond` is the default export of a file, JavaScript or whatever Node reads. A thread that takes longer than the
@@ -38,21 +38,23 @@ export function isolatedTool({ file, ...tool }: Omit<Tool, 'respond' | 'stop'> &
     ...tool,
     respond: (text) =>
       new Promise((resolve, reject) => {
-        thread ??= startThread(file, () => {
-          thread = undefined
-        })
+        if (!thread || thread.ended) thread = startThread(file)
         const id = ++lastId
         thread.waiting.set(id, { resolve, reject })
         thread.worker.ref()
         thread.worker.postMessage({ id, text })
       }),
-    stop: () => void thread?.worker.terminate(),
+    stop: () => {
+      void thread?.worker.terminate()
+      thread = undefined // the next call must not meet a thread that is about to end
+    },
   }
 }
 
-function startThread(file: string, onEnd: () => void): Thread {
+function startThread(file: string): Thread {
   const worker = new Worker(THREAD, { eval: true, workerData: { url: pathToFileURL(resolve(file)).href } })
   const waiting: Thread['waiting'] = new Map()
+  const thread: Thread = { worker, waiting, ended: false }
   const fail = (error: Error) => {
     for (const { reject } of waiting.values()) reject(error)
     waiting.clear()
@@ -66,8 +68,8 @@ function startThread(file: string, onEnd: () => void): Thread {
   })
   worker.on('error', fail)
   worker.on('exit', () => {
-    onEnd()
+    thread.ended = true
     fail(new Error('its thread ended'))
   })
-  return { worker, waiting }
+  return thread
 }
