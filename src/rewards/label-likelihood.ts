@@ -1,17 +1,9 @@
 /** @file The constraint of a language model that is asked for a label: log p(label | text), normalised over labels. */
+import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { checkLabels, type LabelOptions, labelScores } from './label-scores.ts'
 import { type Reading, scoreEndings } from './prefix-scores.ts'
-import {
-  continuationOf,
-  defineReward,
-  documentStart,
-  type Reward,
-  type RewardContext,
-  sumParts,
-  type Text,
-  tokensOf,
-} from './reward.ts'
+import { continuationOf, defineReward, documentStart, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
 import { textReward } from './text-scores.ts'
 
 /**
@@ -44,19 +36,15 @@ function askedOf(model: LanguageModel, labels: LabelOptions, beginning?: Text): 
   const { tokenizer, description } = model
   const prompt = beginning === undefined ? [documentStart(tokenizer)] : tokensOf(beginning, tokenizer)
   const answers = Object.values(labels.endings).map((ending) => continuationOf(ending, tokenizer))
-  return textReward('label', async (ended) => {
+  return textReward('label', async (ended, { lane, model: reference }) => {
     const texts = ended.map(({ text }) => tokenizer.encodeContinuation(text))
-    const longest = Math.max(0, ...texts.map(({ length }) => length))
-    const support = { stop: 0, minTokens: 0, maxTokens: longest }
-    const { endings } = await model.lanes.use((lane) => {
-      const context: Pick<RewardContext, 'lane' | 'model' | 'support' | 'onlyWhole'> = {
-        lane,
-        model: description,
-        support,
-        onlyWhole: true,
-      }
-      return scoreEndings(context, prompt, texts, answers, { stopInText: false })
-    })
+    const support = { stop: 0, minTokens: 0, maxTokens: 0 }
+    const score = (lane: Lane) =>
+      scoreEndings({ lane, model: description, support, onlyWhole: true }, prompt, texts, answers, {
+        stopInText: false,
+      })
+    // Whoever holds a lane and waits for another of the same model may wait for ever.
+    const { endings } = await (reference === description ? score(lane) : model.lanes.use(score))
     return labelScores(labels, endings, true).map((row) => row[row.length - 1])
   })
 }
