@@ -1,8 +1,9 @@
 /** @file Models of known shapes with random weights: how fast a step is does not depend on what the weights are. */
 import type { LoraAdapter } from '../src/adapters/lora.ts'
-import type { ModelDescription } from '../src/models/architecture.ts'
+import type { Holding, ModelDescription } from '../src/models/architecture.ts'
 import { type Lanes, openLanes } from '../src/models/lane.ts'
 import { architectures, laneShape } from '../src/models/language-model.ts'
+import { storedWeights } from '../src/models/stored-weights.ts'
 import { seededRandom } from '../src/random.ts'
 import { float32, type HostTensor, sizeOf } from '../src/runtime/host-tensor.ts'
 
@@ -16,6 +17,23 @@ export const sizes = {
     n_embd: 768,
     n_layer: 12,
     n_head: 12,
+  },
+  'gpt2-xl': {
+    model_type: 'gpt2',
+    vocab_size: 50_257,
+    n_positions: 1024,
+    n_embd: 1600,
+    n_layer: 48,
+    n_head: 25,
+  },
+  'gpt-j-6b': {
+    model_type: 'gptj',
+    vocab_size: 50_400,
+    n_positions: 2048,
+    n_embd: 4096,
+    n_layer: 28,
+    n_head: 16,
+    rotary_dim: 64,
   },
   'smollm2-135m': llama({
     layers: 30,
@@ -55,21 +73,27 @@ function llama({ layers, width, heads, keyValueHeads, inner, vocabulary, context
   }
 }
 
-export const describeSize = (name: SizeName): ModelDescription =>
-  architectures[sizes[name].model_type].describe(sizes[name], name)
+export const describeSize = (
+  name: SizeName,
+  holding: Holding = { storage: 'float32', recompute: 'nothing' },
+): ModelDescription => ({
+  ...architectures[sizes[name].model_type].describe(sizes[name], name),
+  ...holding,
+})
 
 /** Opens lanes with random weights, made one tensor at a time. */
 export function openRandomLanes(model: ModelDescription, threads: number): Promise<Lanes> {
-  return openLanes(laneShape(model, threads), randomWeights(model))
+  const weights = storedWeights(model, (name, elements) => randomParts(name, model.weights[name], elements))
+  return openLanes(laneShape(model, threads), weights)
 }
 
-function* randomWeights({ weights, tables }: ModelDescription): Iterable<[string, HostTensor]> {
-  for (const [name, shape] of Object.entries(weights)) {
-    const matrix = shape.length > 1
-    const [offset, scale] = matrix ? [0, shape[1] ** -0.5] : name.endsWith('bias') ? [0, 0.1] : [1, 0.1]
-    yield [name, noise(name, shape, scale, offset)]
+function* randomParts(name: string, shape: readonly number[], elements: number): Iterable<Float32Array> {
+  const matrix = shape.length > 1
+  const [offset, scale] = matrix ? [0, shape[1] ** -0.5] : name.endsWith('bias') ? [0, 0.1] : [1, 0.1]
+  for (let from = 0; from < sizeOf(shape); from += elements) {
+    const length = Math.min(elements, sizeOf(shape) - from)
+    yield noise(`${name} ${from}`, [length], scale, offset).data as Float32Array
   }
-  yield* Object.entries(tables)
 }
 
 /** An adapter whose matrices are all in use (a fresh one has zeros in B). */

@@ -1,10 +1,12 @@
 /**
- * @file Makes data/stories: beginnings and endings of stories that the embedded model itself tells (temperature 0.75). A
- * story is sampled whole and cut into sentences; three consecutive ones give a beginning, a middle (which is thrown away:
- * it is what the fine-tuned model is to find) and an ending. No beginning and no ending occurs twice, so training and
- * held-out prompts are disjoint. Usage: npx tsx scripts/make-stories.ts
+ * @file Makes data/stories and data/prompts from stories that the embedded model itself tells (temperature 0.75). A story is
+ * sampled whole and cut into sentences.
+ *
+ * data/stories: three consecutive sentences give a beginning, a middle (which is thrown away: it is what the fine-tuned model
+ * is to find) and an ending. data/prompts: its first one to three sentences. In each no text occurs twice, so that training
+ * and held-out prompts are disjoint. Usage: npx tsx scripts/make-stories.ts
  */
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { seededRandom } from '../src/random.ts'
 import { sampleLatents } from '../src/sampling/sample.ts'
@@ -23,39 +25,52 @@ const random = seededRandom(SEED)
 
 const stories: { beginning: string; ending: string }[] = []
 const seen = new Set<string>()
-for (let round = 0; stories.length < TRAINING + HELD_OUT; round++) {
-  const support = { stop: begin, minTokens: 0, maxTokens: STORY_TOKENS } // the next story begins where one ends
-  const temperatures = new Array<number>(STORIES_AT_ONCE).fill(0.75)
-  const draws = random.at('stories', round)
-  const sampled = await lanes.use((lane) =>
-    sampleLatents(lane, { model: description, support }, { prompt: [begin], temperatures, draws }),
-  )
-  for (const tokens of sampled) {
-    const triple = firstTriple(sentencesOf(tokenizer.decode(tokens)))
+for (let round = 0; stories.length < TRAINING + HELD_OUT; round++)
+  for (const sentences of await tellStories('stories', round)) {
+    const triple = firstTriple(sentences)
     if (!triple) continue
     const [beginning, , ending] = triple
     if (seen.has(beginning) || seen.has(ending)) continue
     seen.add(beginning).add(ending)
     stories.push({ beginning, ending })
   }
-}
-await model.dispose()
-const lines = stories.map((story) => `${JSON.stringify(story)}\n`)
-writeFileSync(`${root}data/stories/train.jsonl`, lines.slice(0, TRAINING).join(''))
-writeFileSync(`${root}data/stories/held-out.jsonl`, lines.slice(TRAINING, TRAINING + HELD_OUT).join(''))
 
-/** Sentences of the first paragraph; the last may be cut and is left out. */
-function sentencesOf(story: string): string[] {
-  return story
-    .trim()
-    .split('\n')[0]
-    .split(/(?<=[.!?])\s+/)
-    .slice(0, -1)
+const prompts = new Set<string>()
+for (let round = 0; prompts.size < TRAINING + HELD_OUT; round++)
+  for (const [n, sentences] of (await tellStories('prompts', round)).entries()) {
+    const count = 1 + random.at('sentences', round, n).integer(3)
+    if (sentences.length > count && sentences.slice(0, count).every(isPlain))
+      prompts.add(sentences.slice(0, count).join(' '))
+  }
+await model.dispose()
+
+write(
+  'stories',
+  'jsonl',
+  stories.map((story) => JSON.stringify(story)),
+)
+write('prompts', 'txt', [...prompts])
+
+/** Sentences of the first paragraphs of stories; the last of each may be cut and is left out. */
+async function tellStories(purpose: string, round: number): Promise<string[][]> {
+  const support = { stop: begin, minTokens: 0, maxTokens: STORY_TOKENS } // the next story begins where one ends
+  const temperatures = new Array<number>(STORIES_AT_ONCE).fill(0.75)
+  const draws = random.at(purpose, round)
+  const sampled = await lanes.use((lane) =>
+    sampleLatents(lane, { model: description, support }, { prompt: [begin], temperatures, draws }),
+  )
+  return sampled.map((tokens) =>
+    tokenizer
+      .decode(tokens)
+      .trim()
+      .split('\n')[0]
+      .split(/(?<=[.!?])\s+/)
+      .slice(0, -1),
+  )
 }
 
 /** Three consecutive sentences that end in a full stop and have the lengths of the task (tokens). */
 function firstTriple(sentences: readonly string[]): readonly string[] | undefined {
-  const isPlain = (text: string) => /^[A-Z][A-Za-z ,']+\.$/.test(text)
   const length = (text: string) => tokenizer.encode(text).length
   for (let i = 0; i + 2 < sentences.length; i++) {
     const triple = sentences.slice(i, i + 3)
@@ -64,4 +79,20 @@ function firstTriple(sentences: readonly string[]): readonly string[] | undefine
       return triple
   }
   return undefined
+}
+
+function isPlain(text: string): boolean {
+  return /^[A-Z][A-Za-z ,']+\.$/.test(text)
+}
+
+/** One file to train on and one that is held out. */
+function write(folder: string, extension: string, lines: readonly string[]): void {
+  mkdirSync(`${root}data/${folder}`, { recursive: true })
+  const text = (from: number, to: number) =>
+    lines
+      .slice(from, to)
+      .map((line) => `${line}\n`)
+      .join('')
+  writeFileSync(`${root}data/${folder}/train.${extension}`, text(0, TRAINING))
+  writeFileSync(`${root}data/${folder}/held-out.${extension}`, text(TRAINING, TRAINING + HELD_OUT))
 }

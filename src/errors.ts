@@ -21,3 +21,13 @@ export class UserError extends Error {
 export function formatComplaint({ what, where, fix }: Complaint): string {
   return `${where ? `${where}: ` : ''}${what}${fix ? `; ${fix}` : ''}`
 }
+
+/** What a user's own code threw, on one line: the message, and the place in `file` or where the stack begins. */
+export function describeThrown(error: unknown, file?: string): string {
+  if (!(error instanceof Error)) return String(error)
+  const message = error.message.split('\n')[0].trim()
+  const name = file?.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&') ?? '[^\\s/\\\\(]+'
+  const place = new RegExp(`(${name}):(\\d+):\\d+`).exec(error.stack ?? '')
+  const named = error.name === 'Error' ? message : `${error.name}: ${message}`
+  return place ? `${named} (${place[1]}, line ${place[2]})` : named
+}

@@ -57,6 +57,15 @@ export function contentsOf(folder: string): string {
   }
 }
 
+const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB']
+
+/** "2.6 GB": powers of a thousand, as disks and the hub count. */
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1000 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(bytes) / 3))
+  const value = bytes / 1000 ** power
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${BYTE_UNITS[power]}`
+}
+
 /**
  * Writes a file aside, syncs it and renames it: whoever opens the path meets the old file or the whole new one.
  * @throws UserError where the system refuses

@@ -14,13 +14,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { run } from '../src/cli/commands.ts'
 import { logSumExp } from '../src/log-space.ts'
 import { embeddedModel } from '../src/tasks/embedded.ts'
 import type { Report } from '../src/tasks/report.ts'
+import { flowtune } from './command-line.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'cli-'))
 const path = (...names: string[]) => join(home, ...names)
@@ -29,24 +28,6 @@ afterAll(() => rmSync(home, { recursive: true }))
 function file(name: string, content: string | Uint8Array): string {
   writeFileSync(path(name), content)
   return path(name)
-}
-
-class Captured extends Writable {
-  text = ''
-  isTTY = false
-  columns = 100
-  override _write(chunk: Buffer, _: string, done: () => void) {
-    this.text += chunk
-    done()
-  }
-}
-
-/** Carries out a command line in this process. */
-async function flowtune(words: readonly string[], isTTY = false) {
-  const [stdout, stderr] = [new Captured(), new Captured()]
-  stderr.isTTY = isTTY
-  const code = await run(words, { stdout, stderr })
-  return { code, out: stdout.text, err: stderr.text }
 }
 
 /** What a command line says of bad input: lines that begin with the program's name, no stack, exit code 2, no result. */
@@ -184,6 +165,131 @@ describe('a run', () => {
   })
 })
 
+describe('continuation', () => {
+  const folder = path('continuation')
+  beforeAll(async () => {
+    const { code } = await flowtune(['train', 'continuation', ...quick.slice(3), '--out', folder])
+    expect(code).toBe(0)
+  })
+
+  test('learns from what comes with it, by its own defaults where the user says nothing else', () => {
+    const record = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'))
+    expect(record.data.file).toMatch(/data.prompts.train\.txt$/)
+    expect(record.training.latent).toMatchObject({ stop: '.', minTokens: 1, maxTokens: 6, plainSentence: true })
+    expect(record.training.rewardTemperature).toMatchObject({ to: 0.9 })
+  })
+
+  test('is told in likelihoods, their best, and diversity', async () => {
+    const { out } = await flowtune(['evaluate', folder, '--prompts', '2', '--samples', '4'])
+    const row = (label: string) => out.split('\n').find((line) => line.startsWith(label))
+    expect(row('the best samples')).toMatch(/-\d+\.\d\d \/ -\d+\.\d\d +-\d+\.\d\d \/ -\d+\.\d\d$/)
+    expect(row('variance of log R')).toMatch(/\d+\.\d\d ± /)
+    expect(row('distinct samples / mean edit distance')).toMatch(/100 % \/ \d+ % /)
+    expect(row('effective sample size')).toBeUndefined()
+  })
+
+  test('samples for a prompt whose last space is the latent’s', async () => {
+    const draw = async (...words: string[]) => JSON.parse((await flowtune(['sample', ...words, '--json'])).out)
+    const samples = await draw(folder, '--prompt', 'Tom had a dog. ')
+    expect(samples).toEqual(await draw(folder, '--prompt', 'Tom had a dog.'))
+    for (const { text, tokens } of samples) {
+      expect(text).not.toMatch(/["?!\n]/)
+      expect(tokens.length).toBeGreaterThan(0)
+    }
+    const base = await draw('--model', embeddedModel, '--task', 'continuation', '--prompt', 'Tom had a dog.')
+    const whole = base.filter(({ tokens }: { tokens: number[] }) => tokens.length < 30) // ⊤ is forced on the others
+    expect(whole.length).toBeGreaterThan(2)
+    for (const { logQ, logReward } of whole) expect(logReward).toBeCloseTo(logQ, 3) // both are renormalised
+  })
+})
+
+describe('a model that chats', () => {
+  const model = path('chatty')
+  const template = "{% for m in messages %}{{ bos_token + m['content'] + '\\n' }}{% endfor %}"
+  beforeAll(() => {
+    cpSync(embeddedModel, model, { recursive: true })
+    writeFileSync(join(model, 'chat_template.jinja'), template)
+  })
+
+  test('is asked in its template where the user wants that, also for samples and after a change of the template', async () => {
+    const folder = path('chat')
+    expect((await flowtune([...quick, '--model', model, '--chat', '--out', folder])).code).toBe(0)
+    expect(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')).chat).toBe(template)
+    const draw = (...words: string[]) =>
+      flowtune(['sample', ...words, '--beginning', 'Tom sat.', '--ending', 'He ran.', '--json'])
+    const before = await draw(folder)
+    writeFileSync(join(model, 'chat_template.jinja'), `new${template}`)
+    expect(await draw(folder)).toEqual(before)
+    const [plain, chat] = [await draw('--model', model), await draw('--model', model, '--chat')]
+    expect(chat.code).toBe(0)
+    expect(chat.out).not.toBe(plain.out)
+  })
+
+  test('others are refused before any work', async () => {
+    expect(await complaint(...quick, '--chat')).toMatch(
+      /stories260K: the model has no chat template; do without --chat$/,
+    )
+    expect(await complaint('sample', 'runs/x', '--chat')).toBe(
+      'a run does not go with --chat; it has its own; name a model with --model',
+    )
+  })
+})
+
+describe("a user's own reward", () => {
+  const mine = file(
+    'mine.ts',
+    `export default (text: string, { logLikelihood, example }: { logLikelihood: number; example: { word?: string } }): number =>
+       logLikelihood - (example.word && text.includes(example.word) ? 0 : 3)
+     export const prompts = [{ prompt: 'Tom had a dog.', word: 'dog' }, { prompt: 'Lily saw a cat.', word: 'cat' }]`,
+  )
+  const folder = path('own')
+  beforeAll(async () => {
+    const { code, out } = await flowtune(['train', mine, ...quick.slice(3), '--out', folder])
+    expect(code).toBe(0)
+    expect(out).toMatch(/^mine with stories260K; held-out prompts: 1; /)
+  })
+
+  test('is trained from a file, and sampled for by its columns', async () => {
+    const sample = ['sample', folder, '--prompt', 'Tom sat.', '--field', 'word=dog', '--samples', '2', '--json']
+    expect(JSON.parse((await flowtune(sample)).out)).toHaveLength(2)
+    expect(await complaint('sample', folder, '--prompt', 'Tom sat.', '--field', 'wrod=dog')).toBe(
+      'mine has no column "wrod"; it has prompt, word, known',
+    )
+    expect(await complaint('sample', folder)).toBe('the prompt is missing; give it with --prompt "…"')
+  })
+
+  test('is not gone on with when the file has changed', async () => {
+    writeFileSync(mine, `${readFileSync(mine, 'utf8')}\n// otherwise`)
+    expect(await complaint('train', '--resume', folder)).toBe(
+      'mine.ts: this file has changed since the run began; start a new run',
+    )
+  })
+
+  test('that fails is told before there is a run', async () => {
+    const wrong = file('wrong.ts', 'export default (text: any) => text.a.b\nexport const prompts = ["Tom sat."]')
+    expect(await complaint('train', wrong, '--out', path('none'))).toMatch(
+      /^reward "wrong" of ".*": TypeError: .* \(wrong\.ts, line 1\); mend the function$/,
+    )
+    const bare = file('bare.ts', 'export default () => 0')
+    expect(await complaint('train', bare, '--out', path('none'))).toBe(
+      'there is nothing to train bare on; give a file with --data',
+    )
+    expect(existsSync(path('none'))).toBe(false)
+  })
+})
+
+test('known latents of the data begin in the replay buffer; those that cannot be are told of', async () => {
+  const known = file('known.jsonl', rows.map((row) => JSON.stringify({ ...row, middle: 'They played.' })).join('\n'))
+  const columns = ['--columns', 'known=middle']
+  const run = ['train', '--data', known, ...columns, ...quick.slice(3), '--out', path('known')]
+  const { code, err } = await flowtune([...run, '--set', 'latent.minTokens=5'])
+  expect(code).toBe(0)
+  expect(err).toMatch(
+    /\nwarning: 4 of 4 known latents are none that could be sampled, and were left out; see the limits/,
+  )
+  expect(readFileSync(path('known', 'events.jsonl'), 'utf8')).toContain('"kind":"warning"')
+})
+
 describe('score agrees with the logits of other software', () => {
   const golden = fileURLToPath(new URL('./golden', import.meta.url))
   test.each(['llama', 'llama_rope_scaled', 'gpt2'])(
@@ -275,6 +381,17 @@ describe('bad input is told in a line, before any work:', () => {
     )
   })
 
+  test('a tokenizer that has more tokens than the weights', async () => {
+    const model = harmed('wordy', (folder) => {
+      const tokenizer = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8'))
+      tokenizer.added_tokens.push({ ...tokenizer.added_tokens[0], id: 512, content: '<more>' })
+      writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer))
+    })
+    expect(await train('--model', model)).toBe(
+      'wordy: the tokenizer has 513 tokens, and the model knows 512; use the tokenizer that belongs to these weights',
+    )
+  })
+
   test('an unknown architecture', async () => {
     const model = harmedConfig('unknown', { model_type: 'mamba' })
     expect(await train('--model', model)).toMatch(
@@ -353,7 +470,6 @@ describe('bad input is told in a line, before any work:', () => {
   })
 
   test.each([
-    ['nothing to train on', ['train'], 'there is nothing to train on; give a file with --data'],
     [
       'an unknown task',
       ['train', 'infiling', '--data', data],

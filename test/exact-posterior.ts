@@ -107,8 +107,9 @@ export async function trainExactly(
   })
   for await (const event of run) {
     if (event.kind !== 'finished') continue
-    const logQ = await enumeratePolicy(problem, event.state.adapter)
-    return { before, logQ, after: compareExactly(target, logQ) }
+    const { adapter } = event.state
+    const logQ = await enumeratePolicy(problem, adapter)
+    return { before, adapter, logQ, after: compareExactly(target, logQ) }
   }
   throw new Error('the run ended without its last event')
 }

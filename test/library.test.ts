@@ -79,6 +79,29 @@ test('mistakes in the config are told before any work, all of them', async () =>
   )
 })
 
+describe('lora.targets', () => {
+  const started = async (targets: string | string[] | null) => {
+    const run = fineTune({ model, prompts, reward: posterior({ ending: 'The end.' }), lora: { rank: 2, targets } })
+    const { value } = await run.next()
+    await run.return(undefined)
+    if (value?.kind !== 'started') throw new Error('not started')
+    return value.parameters.trained
+  }
+
+  test('choose the adapted layers by a list or a pattern; all of the architecture where it is null', async () => {
+    const query = 2 * (64 + 64) // A and B of rank 2, in each of 5 layers
+    expect(await started(['q_proj'])).toBe(5 * query)
+    expect(await started(String.raw`model\.layers\.[01]\.self_attn\.q_proj`)).toBe(2 * query)
+    expect(await started('all-linear')).toBe(await started(null))
+  })
+
+  test('that the model does not have are refused before any work', async () => {
+    await expect(started(['q_prj'])).rejects.toThrow(
+      'lora.targets: the model has no linear layer q_prj; did you mean q_proj?; choose among q_proj, k_proj,',
+    )
+  })
+})
+
 test('a prompt that leaves no room for the latent is refused by its name', async () => {
   const long = { name: 'the long one', prompt: new Array<number>(500).fill(300) }
   const run = fineTune({ model, prompts: [...prompts, long], reward: posterior({ ending: 'The end.' }) })

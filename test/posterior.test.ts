@@ -50,3 +50,28 @@ test('trains a sampler of a constrained density, whose constraint the reward tem
   const alsoTempered = await enumerateRewards(small.problem, reward)
   expect(compareExactly(alsoTempered, logQ, TEMPERATURE).totalVariation).toBeGreaterThan(0.2)
 })
+
+test('limits that hold for the reward too, renormalised, and a minimum length: the sampler is as exact', async () => {
+  const { problem, options } = exactProblem(model, 12, 2)
+  const limits = { minTokens: 1, renormaliseReward: true }
+  const limited = {
+    problem: {
+      ...problem,
+      support: { ...problem.support, ...limits },
+      latents: problem.latents.filter(({ length }) => length > 0),
+    },
+    options: { latent: { ...options.latent, ...limits } },
+  }
+  const reward = rewards.tempered
+  const renormalised = await enumerateRewards(limited.problem, reward)
+  const restricted = await enumerateRewards(
+    { ...limited.problem, support: { ...problem.support, minTokens: 1 } },
+    reward,
+  )
+  expect(compareExactly(restricted, renormalised).totalVariation).toBeGreaterThan(0.1) // these are two densities
+  const setting = { reward, temperature: TEMPERATURE, steps: 200, samples: 64, seed: 1 }
+  const { before, after } = await trainExactly(limited, { ...setting, objective: 'subtrajectory-balance' })
+  expect(after.entropy).toBeGreaterThan(3)
+  expect(before.totalVariation).toBeGreaterThan(0.2)
+  expect(after.totalVariation).toBeLessThan(LIMIT)
+})

@@ -2,6 +2,8 @@
  * @file LoRA (Hu et al. 2021): a linear layer y = x·Wᵀ + b gets the correction scale · (x·Aᵀ)·Bᵀ, A [rank, inputs],
  * B [outputs, rank]. Only A and B are trained. Names and scaling are PEFT's, so that adapters travel both ways.
  */
+import { UserError } from '../errors.ts'
+import { nearestName } from '../nearest-name.ts'
 import type { Random } from '../random.ts'
 import { float32, type NamedTensors } from '../runtime/host-tensor.ts'
 
@@ -18,8 +20,51 @@ export type LinearLayer = { module: string; inputs: number; outputs: number; inp
 export const loraScale = ({ rank, alpha }: LoraConfig) => alpha / rank
 
 /** Does the config adapt this module? A target matches a module's whole name or its end after a dot, as in PEFT. */
-export const isTarget = (config: LoraConfig, module: string) =>
+export const isTarget = (config: Pick<LoraConfig, 'targets'>, module: string) =>
   config.targets.some((target) => module === target || module.endsWith(`.${target}`))
+
+/** The last parts of the layers' names, each once: what targets are usually called by. */
+export const lastParts = (layers: readonly LinearLayer[]): string[] => [
+  ...new Set(layers.map(({ module }) => module.split('.').at(-1)!)),
+]
+
+/**
+ * Targets as PEFT lets a user say them, as a list: whole names or last parts; "all-linear"; any other text is a pattern
+ * that must match whole names, and becomes the names that it matches.
+ * @throws UserError for a name or pattern that no layer has, with those that there are
+ */
+export function chooseTargets(targets: string | readonly string[], layers: readonly LinearLayer[]): readonly string[] {
+  if (targets === 'all-linear') return lastParts(layers)
+  if (typeof targets === 'string') return matchedBy(targets, layers)
+  const stray = targets.find((target) => !layers.some(({ module }) => isTarget({ targets: [target] }, module)))
+  if (stray === undefined) return targets
+  const known = lastParts(layers)
+  const nearest = nearestName(stray, known)
+  throw new UserError({
+    what: `the model has no linear layer ${stray}${nearest ? `; did you mean ${nearest}?` : ''}`,
+    where: 'lora.targets',
+    fix: `choose among ${known.join(', ')}`,
+  })
+}
+
+function matchedBy(pattern: string, layers: readonly LinearLayer[]): string[] {
+  const modules = layers.map(({ module }) => module)
+  const regularExpression = (() => {
+    try {
+      return new RegExp(`^(?:${pattern})$`, 'u')
+    } catch (error) {
+      const what = `not a pattern that can be read: ${(error as Error).message}`
+      throw new UserError({ what, where: 'lora.targets', fix: 'name the layers in a list' })
+    }
+  })()
+  const matched = modules.filter((module) => regularExpression.test(module))
+  if (matched.length > 0) return matched
+  throw new UserError({
+    what: `the pattern ${pattern} matches no linear layer's whole name, such as ${modules[0]}`,
+    where: 'lora.targets',
+    fix: `to choose by the last parts of names, give a list of ${lastParts(layers).join(', ')}`,
+  })
+}
 
 /**
  * A fresh adapter: A uniform in ±1/√inputs (PEFT's Kaiming uniform with a = √5), B zero, so that it changes nothing yet.

@@ -2,14 +2,16 @@
 import { Command, CommanderError } from 'commander'
 import { UserError } from '../errors.ts'
 import { version } from '../trainers/run-record.ts'
+import { defineDoctor } from './doctor.ts'
 import { defineEvaluate } from './evaluate.ts'
+import { defineModels } from './models.ts'
 import { withExamples } from './options.ts'
 import { defineSample } from './sample.ts'
 import { defineScore } from './score.ts'
 import type { Terminal } from './terminal.ts'
 import { defineStart, defineTrain } from './train.ts'
 
-const commands = [defineStart, defineTrain, defineSample, defineEvaluate, defineScore]
+const commands = [defineStart, defineTrain, defineSample, defineEvaluate, defineScore, defineModels, defineDoctor]
 
 /** Carries out a command line. @returns the exit code */
 export async function run(words: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
-import { readExamples } from '../tasks/examples.ts'
+import { examplesOf, readExamples } from '../tasks/examples.ts'
 import { evaluateRun, writeReport } from '../tasks/report.ts'
-import { examplesOf, latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
+import { latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { type CommonOptions, columnMap, wholeNumber, withCommonOptions, withExamples } from './options.ts'
-import { startProgress } from './progress.ts'
+import { downloadProgress, startProgress } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, printJson, type Terminal } from './terminal.ts'
 
@@ -30,14 +30,14 @@ export function defineEvaluate(program: Command, terminal: Terminal): void {
         .option('--samples <number>', 'of each sampler for each prompt (default: 128)', wholeNumber(2))
         .option('--prompts <number>', 'at most so many (default: all)', wholeNumber(1))
         .option('--seed <number>', "every random draw follows from it (default: the run's)", wholeNumber(0))
-        .option('--model <folder>', 'where the model of the run is now'),
+        .option('--model <model>', 'where the model of the run is now'),
     ),
     [
       'evaluate runs/infilling-1 --samples 512',
       'evaluate runs/infilling-1 --data other-stories.csv --prompts 20 --json',
     ],
   ).action(async (folder: string, options: EvaluateOptions) => {
-    const run = await openRun(folder, options)
+    const run = await openRun(folder, { ...options, onDownload: downloadProgress(terminal.stderr) })
     try {
       await evaluate(run, options, terminal)
     } finally {
@@ -48,7 +48,7 @@ export function defineEvaluate(program: Command, terminal: Terminal): void {
 
 async function evaluate(run: OpenRun, options: EvaluateOptions, terminal: Terminal): Promise<void> {
   const { data, columns, samples, prompts, seed, json } = options
-  const all = data === undefined ? (await examplesOf(run.record)).heldOut : await readExamples(data, run.task, columns)
+  const all = data === undefined ? (await examplesOf(run)).heldOut : await readExamples(data, run.task, columns)
   if (all.length === 0)
     throw new UserError({ what: 'this run has no held-out prompts', where: run.folder, fix: 'give some with --data' })
   const examples = all.slice(0, prompts)

@@ -1,21 +1,29 @@
 /** @file Options that commands share, and how their texts become values. */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { readJson } from '../files.ts'
+import { type Device, devices } from '../runtime/providers.ts'
+import { tasks } from '../tasks/index.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 
-export type CommonOptions = { threads?: number; json?: true }
+export type CommonOptions = { device?: Device; threads?: number; json?: true }
+
+export const withJson = (command: Command) =>
+  command.option('--json', 'print the result as JSON and nothing else on standard output')
 
 export const withCommonOptions = (command: Command) =>
-  command
+  withJson(command)
+    .addOption(new Option('--device <name>', 'what computes (default: cpu)').choices(devices))
     .option(
       '--threads <number>',
       'threads to compute with (default: the cores that this machine grants)',
       wholeNumber(1),
     )
-    .option('--json', 'print the result as JSON and nothing else on standard output')
+
+/** What `--model` takes. */
+export const MODEL_HELP = 'a model: its folder, its GGUF file, or owner/name[@revision][:file.gguf] on the hub'
 
 export const withExamples = (command: Command, examples: readonly string[]) =>
   command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ flowtune ${example}`).join('\n')}`)
@@ -40,6 +48,17 @@ export function columnMap(text: string): ColumnMap {
 }
 
 export type Setting = { path: string[]; value: unknown }
+
+/** How a column of a task is given to `sample`: those of our own tasks have options, others are named. */
+export const flagOf = (column: string) =>
+  Object.values(tasks).some(({ columns }) => column in columns) ? `--${column} "…"` : `--field ${column}="…"`
+
+/** "words=dog,ball" */
+export function field(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const at = text.indexOf('=')
+  if (at < 1) throw new InvalidArgumentError('It must be like words="dog, ball".')
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) }
+}
 
 /** "latent.maxTokens=20": the value is JSON, or text where it is none. */
 export function setting(text: string, before: Setting[] = []): Setting[] {
@@ -66,7 +85,8 @@ export function trainingOptions({ config, set = [], steps, seed }: TrainingFlags
   const options = settings
     .filter(({ value }) => value !== undefined)
     .reduce((options, { path, value }) => withSetting(options, path, value), file as Record<string, unknown>)
-  return parseTrainingConfig(options, '--set')
+  parseTrainingConfig(options, '--set')
+  return options
 }
 
 function withSetting(

@@ -1,35 +1,48 @@
 /** @file The model that a command's RUN, or its --model and --adapter, name. */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import { type LanguageModel, type LoadOptions, loadLanguageModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
-import { taskNamed } from '../tasks/index.ts'
+import { findTask } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
-import { latestAdapter, openRun } from '../tasks/task-run.ts'
-import { parseTrainingConfig, type TrainingConfig } from '../trainers/config.ts'
+import { chatTemplateOf, latestAdapter, openRun } from '../tasks/task-run.ts'
+import { parseTrainingConfig } from '../trainers/config.ts'
+import type { RunRecord } from '../trainers/run-record.ts'
 
-export type SamplerOptions = { model?: string; adapter?: string; threads?: number }
+export type SamplerOptions = LoadOptions & { model?: string; adapter?: string; task?: string; chat?: true }
 
-export type Sampler = { task: Task; model: LanguageModel; adapter?: LoraAdapter; training: TrainingConfig }
+export type Sampler = {
+  task: Task
+  model: LanguageModel
+  adapter?: LoraAdapter
+  record: Pick<RunRecord, 'training' | 'chat'>
+}
 
-/** Opens what the user names, uses it and lets go of it. A model without a run samples infillings of the default limits. */
+/** Opens what the user names, uses it and lets go of it. A model without a run has the limits that suit the task. */
 export async function withSampler(
   folder: string | undefined,
-  { model: modelFolder, adapter, threads }: SamplerOptions,
+  { model: modelName, adapter, task: taskName = 'infilling', chat, ...load }: SamplerOptions,
   use: (sampler: Sampler) => Promise<void>,
 ): Promise<void> {
-  if (folder === undefined && modelFolder === undefined)
+  if (folder === undefined && modelName === undefined)
     throw new UserError({ what: 'there is no model to use', fix: 'name a run, or a model with --model' })
-  const run = folder === undefined ? undefined : await openRun(folder, { model: modelFolder, threads })
-  const model = run?.model ?? (await loadLanguageModel(modelFolder!, { threads }))
+  const run =
+    folder === undefined
+      ? await openModel(modelName!, { taskName, chat, load })
+      : await openRun(folder, { model: modelName, ...load })
   try {
-    await use({
-      task: run?.task ?? taskNamed('infilling'),
-      model,
-      training: run?.record.training ?? parseTrainingConfig({}, 'defaults'),
-      adapter: adapter !== undefined ? loadAdapter(adapter, model.description) : run && latestAdapter(run),
-    })
+    const own = adapter !== undefined ? loadAdapter(adapter, run.model.description) : undefined
+    await use({ ...run, adapter: own ?? ('folder' in run ? latestAdapter(run) : undefined) })
   } finally {
-    await model.dispose()
+    await run.model.dispose()
   }
+}
+
+type ModelUse = { taskName: string; chat?: true; load: LoadOptions }
+
+async function openModel(name: string, { taskName, chat, load }: ModelUse): Promise<Sampler> {
+  const task = await findTask(taskName)
+  const model = await loadLanguageModel(name, load)
+  const training = parseTrainingConfig(task.defaults ?? {}, 'defaults')
+  return { task, model, record: { training, chat: chat ? chatTemplateOf(task, model.path) : null } }
 }

@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
-import { describeModel, loadWeights } from '../models/language-model.ts'
+import { describeModel, loadWeights, localModel } from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { scoreText } from '../models/score-text.ts'
-import { type CommonOptions, tokenList, withCommonOptions, withExamples } from './options.ts'
+import { type CommonOptions, MODEL_HELP, tokenList, withCommonOptions, withExamples } from './options.ts'
+import { downloadProgress } from './progress.ts'
 import { type Sampler, type SamplerOptions, withSampler } from './sampler.ts'
 import { plainTable, printJson, type Terminal } from './terminal.ts'
 
@@ -23,7 +24,7 @@ export function defineScore(program: Command, terminal: Terminal): void {
         .argument('[run]', 'the run folder; not with --model')
         .argument('[text]', 'the text; the tokens that the model expects before a text are added')
         .option('--tokens <numbers>', 'tokens instead of a text, taken as they are: 5,6,7', tokenList)
-        .option('--model <folder>', 'a model in Hugging Face form')
+        .option('--model <model>', MODEL_HELP)
         .option('--adapter <folder>', 'a PEFT folder to use'),
     ),
     [
@@ -37,18 +38,20 @@ export function defineScore(program: Command, terminal: Terminal): void {
     if (rest !== undefined) throw new UserError({ what: 'a run does not go with --model', fix: 'give a text only' })
     if ((text === undefined) === (tokens === undefined))
       throw new UserError({ what: 'there must be either a text or --tokens', fix: 'see flowtune score --help' })
+    const shown = { ...options, onDownload: downloadProgress(terminal.stderr) }
     const show = (scorer: Scorer) => score(scorer, tokens ?? text!, options, terminal)
-    return model !== undefined && tokens ? withWeights(model, options, show) : withSampler(run, options, show)
+    return model !== undefined && tokens ? withWeights(model, shown, show) : withSampler(run, shown, show)
   })
 }
 
 async function withWeights(
-  folder: string,
-  { adapter, threads }: ScoreOptions,
+  name: string,
+  { adapter, ...load }: SamplerOptions,
   use: (scorer: Scorer) => Promise<void>,
 ): Promise<void> {
-  const description = describeModel(folder)
-  const model = await loadWeights(folder, description, { threads })
+  const path = await localModel(name, { onProgress: load.onDownload })
+  const description = describeModel(path)
+  const model = await loadWeights(path, description, load)
   try {
     await use({ model, adapter: adapter === undefined ? undefined : loadAdapter(adapter, description) })
   } finally {

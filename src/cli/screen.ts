@@ -2,6 +2,7 @@
 import type { Estimate } from '../evaluation/estimate.ts'
 import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import type { LanguageModel } from '../models/language-model.ts'
+import { type MeasureName, usualMeasures } from '../tasks/measures.ts'
 import { type PromptReport, type Report, samplerNames } from '../tasks/report.ts'
 import type { OpenRun } from '../tasks/task-run.ts'
 import type { TrainingConfig } from '../trainers/config.ts'
@@ -15,28 +16,58 @@ const titles = { base: 'base model', tuned: 'fine-tuned' }
 /** @param onWhat which prompts these are, for the heading */
 export function resultScreen(run: OpenRun, report: Report, onWhat: string): string {
   const heading = `${run.task.name} with ${run.model.name}; ${onWhat}: ${report.prompts.length}; samples of each sampler: ${report.samples}`
-  return [heading, figures(report), shownPrompt(run, medianPrompt(report))].join('\n\n')
+  return [heading, figures(report, run.task.measures ?? usualMeasures), shownPrompt(run, medianPrompt(report))].join(
+    '\n\n',
+  )
 }
 
-function figures({ summary, prompts }: Report): string {
-  // The spread over prompts says nothing of a single one; its own samples do.
-  const kl = (name: keyof typeof titles) => (prompts.length > 1 ? summary[name].kl : prompts[0].samplers[name].kl)
-  const rows: [string, (name: keyof typeof titles) => string][] = [
-    ['mean log R, nats', (name) => withError(summary[name].logReward)],
-    [
-      'log-likelihood under itself / base model',
-      (name) => [summary[name].logQ, summary[name].logBase].map(({ value }) => decimals(value)).join(' / '),
-    ],
-    ['KL(q ‖ posterior), nats', (name) => withError(kl(name))],
-    ['effective sample size, of the samples', (name) => percentage(summary[name].effectiveFraction)],
-    [`Pareto k̂ (to be trusted below ${TRUSTED_PARETO_K})`, (name) => decimals(summary[name].paretoK.value)],
-    ['distinct samples', (name) => percentage(summary[name].distinctFraction)],
-  ]
+type SamplerName = keyof typeof titles
+type Row = { label: string; show: (report: Report, name: SamplerName) => string }
+
+/** How each measure is shown. */
+const rows: Record<MeasureName, Row> = {
+  logReward: { label: 'mean log R, nats', show: ({ summary }, name) => withError(summary[name].logReward) },
+  likelihood: {
+    label: 'log-likelihood under itself / base model',
+    show: ({ summary }, name) => [summary[name].logQ, summary[name].logBase].map(plain).join(' / '),
+  },
+  bestLikelihood: {
+    label: 'the best samples, likewise',
+    show: ({ summary }, name) => [summary[name].bestLogQ, summary[name].bestLogBase].map(plain).join(' / '),
+  },
+  kl: {
+    label: 'KL(q ‖ posterior), nats',
+    // The spread over prompts says nothing of a single one; its own samples do.
+    show: ({ summary, prompts }, name) =>
+      withError(prompts.length > 1 ? summary[name].kl : prompts[0].samplers[name].kl),
+  },
+  effectiveFraction: {
+    label: 'effective sample size, of the samples',
+    show: ({ summary }, name) => percentage(summary[name].effectiveFraction),
+  },
+  paretoK: {
+    label: `Pareto k̂ (to be trusted below ${TRUSTED_PARETO_K})`,
+    show: ({ summary }, name) => plain(summary[name].paretoK),
+  },
+  ratioVariance: {
+    label: 'variance of log R − log q, nats²',
+    show: ({ summary }, name) => withError(summary[name].ratioVariance),
+  },
+  distinct: { label: 'distinct samples', show: ({ summary }, name) => percentage(summary[name].distinctFraction) },
+  diversity: {
+    label: 'distinct samples / mean edit distance',
+    show: ({ summary }, name) =>
+      [summary[name].distinctFraction, summary[name].tokenDistance].map(percentage).join(' / '),
+  },
+}
+
+function figures(report: Report, measures: readonly MeasureName[]): string {
   const heads = ['', ...samplerNames.map((name) => titles[name])]
-  return plainTable([heads, ...rows.map(([label, show]) => [label, ...samplerNames.map(show)])], {
-    colAligns: ['left', 'right', 'right'],
-    colWidths: [42, 20, 20],
-  })
+  const shown = measures.map((measure) => [
+    rows[measure].label,
+    ...samplerNames.map((name) => rows[measure].show(report, name)),
+  ])
+  return plainTable([heads, ...shown], { colAligns: ['left', 'right', 'right'], colWidths: [42, 20, 20] })
 }
 
 function shownPrompt({ model, record }: OpenRun, { example, samplers }: PromptReport): string {
@@ -63,6 +94,7 @@ function medianPrompt({ prompts }: Report): PromptReport {
 }
 
 const decimals = (value: number) => (Number.isFinite(value) ? value.toFixed(2) : '-')
+const plain = ({ value }: Estimate) => decimals(value)
 const withError = ({ value, standardError }: Estimate) =>
   Number.isFinite(standardError) ? `${decimals(value)} ± ${decimals(standardError)}` : decimals(value)
 const percentage = ({ value }: Estimate) => `${(value * 100).toFixed(0)} %`

@@ -1,6 +1,7 @@
+import { relative } from 'node:path'
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
-import { embeddedModel, embeddedStories } from '../tasks/embedded.ts'
+import { embeddedModel } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
 import { evaluateRun, type Report, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type NewRun, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
@@ -9,6 +10,8 @@ import { interruptible } from './interrupt.ts'
 import {
   type CommonOptions,
   columnMap,
+  flagOf,
+  MODEL_HELP,
   refuseTogether,
   setting,
   type TrainingFlags,
@@ -17,7 +20,7 @@ import {
   withCommonOptions,
   withExamples,
 } from './options.ts'
-import { type Progress, startProgress, trainingFigures } from './progress.ts'
+import { downloadProgress, type Progress, startProgress, trainingFigures } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 
@@ -27,6 +30,7 @@ type TrainOptions = RunOptions & {
   data?: string
   testData?: string
   columns?: ColumnMap
+  chat?: true
   resume?: string
   fromStep?: number
 }
@@ -48,8 +52,8 @@ export function defineStart(program: Command, terminal: Terminal): void {
     ),
     ['start', 'start --steps 100 --seed 1'],
   ).action(async (options: RunOptions) => {
-    const what = { task: 'infilling', model: embeddedModel, ...embeddedStories }
-    await trainAndEvaluate(await startRun(newRun(what, options, program)), terminal, options)
+    const what = { task: 'infilling', model: embeddedModel }
+    await trainAndEvaluate(await startRun(newRun(what, options, program, terminal)), terminal, options)
   })
 }
 
@@ -60,50 +64,54 @@ export function defineTrain(program: Command, terminal: Terminal): void {
       program
         .command('train')
         .description('fine-tune a model on your data, and evaluate it on a part that was held out')
-        .argument('[task]', `what to learn: ${list.join(', ')}`, 'infilling')
+        .argument('[task]', `what to learn: ${list.join(', ')}, or a file with your own task or reward`, 'infilling')
         .option(
           '--data <file>',
-          'examples: .csv, .tsv, .jsonl or .json with the columns of the task, or .txt with tabs',
+          'examples: .csv, .tsv, .jsonl or .json with the columns of the task, or .txt, a row a line (default: what comes with the task)',
         )
         .option('--test-data <file>', 'examples to evaluate on (default: a tenth of the data, at most 40)')
         .option('--columns <map>', "the file's names for the task's columns", columnMap)
-        .option('--model <folder>', 'a model in Hugging Face form (default: the embedded one)')
+        .option('--model <model>', `${MODEL_HELP} (default: the embedded one)`)
+        .option('--chat', "write prompts in the model's chat template")
         .option('--resume <run>', 'go on with a run that was stopped')
         .option('--from-step <number>', 'with --resume: from an earlier checkpoint', wholeNumber(0)),
     ),
     [
       'train infilling --data stories.csv',
+      'train continuation --model models/SmolLM2-135M --data prompts.txt',
+      'train ./my-reward.ts --steps 200',
       'train infilling --data stories.jsonl --model models/SmolLM2-135M --steps 200 --set latent.maxTokens=20',
       'train --data roc.csv.gz --columns "beginning=sentence1+sentence2+sentence3,ending=sentence5"',
       'train --resume runs/infilling-1',
     ],
   ).action(async (task: string, options: TrainOptions) => {
-    const { data, testData, columns, model = embeddedModel, resume: stopped, fromStep } = options
+    const { data, testData, columns, chat, model = embeddedModel, resume: stopped, fromStep } = options
     if (stopped !== undefined) return trainAndEvaluate(await resume(stopped, options, terminal), terminal, options)
     refuseTogether('a new run', { '--from-step': fromStep }, 'name the run with --resume')
-    if (data === undefined)
-      throw new UserError({ what: 'there is nothing to train on', fix: 'give a file with --data' })
-    const run = await startRun(newRun({ task, model, data, testData, columns }, options, program))
+    const run = await startRun(newRun({ task, model, data, testData, columns, chat }, options, program, terminal))
     await trainAndEvaluate(run, terminal, options)
   })
 }
 
-const newRun = (what: NewRun, options: RunOptions, program: Command): NewRun => ({
+const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }: Terminal): NewRun => ({
   ...what,
   training: trainingOptions(options),
+  device: options.device,
   threads: options.threads,
+  onDownload: downloadProgress(stderr),
   folder: options.out,
   command: program.args.join(' '),
 })
 
 async function resume(folder: string, options: TrainOptions, { stderr }: Terminal): Promise<ReadyRun> {
-  const { data, testData, columns, model, threads, steps, fromStep, out, config, set, seed } = options
+  const { data, testData, columns, chat, model, device, threads, steps, fromStep, out, config, set, seed } = options
   refuseTogether(
     '--resume',
     {
       '--data': data,
       '--test-data': testData,
       '--columns': columns,
+      '--chat': chat,
       '--out': out,
       '--config': config,
       '--set': set,
@@ -112,7 +120,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
     },
     'a run goes on with what its config.json says',
   )
-  const run = await resumeRun(folder, { model, threads }, fromStep)
+  const run = await resumeRun(folder, { model, device, threads, onDownload: downloadProgress(stderr) }, fromStep)
   stderr.write(
     run.state
       ? `going on from the checkpoint of step ${run.state.step} of ${run.record.training.steps}\n`
@@ -160,9 +168,14 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
         const { frozen, trained } = event.parameters
         stderr.write(`${model.name}, ${count(frozen)} parameters, and an adapter of ${count(trained)}; `)
         stderr.write(`${count(training.length)} prompts, ${heldOut.length} held out; ${folder}\n`)
-        progress = startProgress(stderr, 'training', event.steps, event.step)
+        progress = startProgress(stderr, 'training', event.steps, { from: event.step })
       }
       if (event.kind === 'step') progress?.at(event.step, figures(event))
+      if (event.kind === 'warning') {
+        const line = `warning${event.step > 0 ? ` at step ${event.step}` : ''}: ${event.what}; ${event.fix}`
+        if (progress) progress.note(line)
+        else stderr.write(`${line}\n`)
+      }
       if (event.kind === 'finished' && event.reason === 'stopped') return event.step
     }
   } finally {
@@ -193,13 +206,13 @@ function endScreen(run: ReadyRun, report: Report, trainSeconds: number): string 
   const { folder, heldOut, task, state, record } = run
   const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (too few to hold any out)'
   const steps = record.training.steps - (state?.step ?? 0)
-  const quoted = Object.keys(task.columns).map((column) => `--${column} "…"`)
+  const taskWord = record.taskFile ? relative('.', record.task) : record.task
   return [
     resultScreen(run, report, onWhat),
     '',
     `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
-    `  ${PROGRAM} sample ${folder} ${quoted.join(' ')}`,
+    `  ${PROGRAM} sample ${folder} ${Object.keys(task.columns).map(flagOf).join(' ')}`,
     `  ${PROGRAM} evaluate ${folder} --samples 512`,
-    `  ${PROGRAM} train ${task.name} --data your-examples.csv`,
+    `  ${PROGRAM} train ${taskWord} --data your-examples.csv`,
   ].join('\n')
 }

@@ -36,6 +36,22 @@ test('log Z and KL from samples agree with the enumerated truth within their err
   expect(meanLogBase).toBe(meanLogQ) // the base model is its own base
 })
 
+test('best likelihoods and the variance of log R − log q are those of the samples', async () => {
+  const { problem } = exactProblem(model, 6, 2)
+  const prompts = [{ name: 'prompt', tokens: problem.prompt, reward: rewards.posterior }]
+  const settings = { model, samplers: { base: undefined }, support: problem.support, prompts, samples: 32 }
+  const [result] = await evaluateSamplers({ ...settings, random: seededRandom(2), rewardTemperature: TEMPERATURE })
+  const { samples, bestLogQ, bestLogBase, ratioVariance, tokenDistance } = result.samplers.base
+  const logQ = samples.map((sample) => sample.logQ)
+  expect(bestLogQ).toBe(Math.max(...logQ))
+  expect(bestLogBase).toBe(bestLogQ)
+  const ratios = samples.map((sample) => sample.logReward - sample.logQ)
+  const mean = ratios.reduce((a, b) => a + b) / 32
+  expect(ratioVariance).toBeCloseTo(ratios.reduce((sum, ratio) => sum + (ratio - mean) ** 2, 0) / 32, 10)
+  expect(tokenDistance).toBeGreaterThan(0)
+  expect(tokenDistance).toBeLessThan(1)
+})
+
 test('the summary is the mean over prompts with the standard error of their spread', async () => {
   const { problem } = exactProblem(model, 4, 2)
   const prompts = [' was', ' and', ' to'].map((word) => ({

@@ -5,13 +5,14 @@
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { scoreUnderPolicy } from '../gflownet/policy.ts'
+import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
 import { sampleLatents } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
-import { distinctFraction } from './diversity.ts'
+import { distinctFraction, meanTokenDistance } from './diversity.ts'
 import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
 import { paretoSmoothed } from './pareto-smoothing.ts'
@@ -27,23 +28,27 @@ export type SamplerResult = {
   meanLogQ: number
   /** And under the base model, within the same limits. */
   meanLogBase: number
+  /** The largest of the one and of the other: what search looks for. */
+  bestLogQ: number
+  bestLogBase: number
   /** KL(q ‖ posterior), nats. */
   kl: Estimate
   /** Of its own samples, as a fraction of them. */
   effectiveFraction: number
   /** Undefined where its largest weights are all alike. */
   paretoK: number | undefined
+  /** Of log R − log q over its samples, nats²: each estimates log Z, and 0 means that all agree. */
+  ratioVariance: number
   distinctFraction: number
+  /** Mean pairwise edit distance of its samples, as a fraction of their length. */
+  tokenDistance: number
   samples: { tokens: readonly number[]; logQ: number; logReward: number }[]
 }
 
 export type PromptEvaluation = { name: string; logZ: Estimate; samplers: Record<string, SamplerResult> }
 
 /** Means over prompts, with the standard error that the spread over prompts gives. */
-export type EvaluationSummary = Record<
-  string,
-  Record<'logReward' | 'logQ' | 'logBase' | 'kl' | 'effectiveFraction' | 'paretoK' | 'distinctFraction', Estimate>
->
+export type EvaluationSummary = Record<string, Record<keyof typeof measures, Estimate>>
 
 export type EvaluateOptions = {
   model: LanguageModel
@@ -90,8 +95,8 @@ async function evaluatePrompt(
   }
   const latents = drawn.flat()
   const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-  const { logReward: atPrefixes } = await reward.score(context, latents)
-  const logReward = atPrefixes.map((row) => row[row.length - 1] / rewardTemperature)
+  const atPrefixes = temperedRewards(await reward.score(context, latents), rewardTemperature)
+  const logReward = atPrefixes.map((row) => row[row.length - 1])
   const logQUnder = async (adapter?: LoraAdapter) =>
     (await scoreUnderPolicy(lane, { model: description, adapter, support }, { prompt, latents })).map(
       ({ logQ }) => logQ,
@@ -113,10 +118,14 @@ async function evaluatePrompt(
         meanLogReward: mean(ownReward),
         meanLogQ: mean(ownQ),
         meanLogBase: mean(own(logBase)),
+        bestLogQ: Math.max(...ownQ),
+        bestLogBase: Math.max(...own(logBase)),
         kl: klToPosterior(weights, logZ),
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
+        ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
         distinctFraction: distinctFraction(ownLatents),
+        tokenDistance: meanTokenDistance(ownLatents),
         samples: ownLatents.map((tokens, n) => ({ tokens, logQ: ownQ[n], logReward: ownReward[n] })),
       },
     ]
@@ -124,28 +133,39 @@ async function evaluatePrompt(
   return { name, logZ, samplers: Object.fromEntries(results) }
 }
 
+/** What of a sampler's result on one prompt is averaged over prompts. */
+const measures = {
+  logReward: ({ meanLogReward }) => meanLogReward,
+  logQ: ({ meanLogQ }) => meanLogQ,
+  logBase: ({ meanLogBase }) => meanLogBase,
+  bestLogQ: ({ bestLogQ }) => bestLogQ,
+  bestLogBase: ({ bestLogBase }) => bestLogBase,
+  kl: ({ kl }) => kl.value,
+  effectiveFraction: ({ effectiveFraction }) => effectiveFraction,
+  paretoK: ({ paretoK }) => paretoK,
+  ratioVariance: ({ ratioVariance }) => ratioVariance,
+  distinctFraction: ({ distinctFraction }) => distinctFraction,
+  tokenDistance: ({ tokenDistance }) => tokenDistance,
+} satisfies Record<string, (result: SamplerResult) => number | undefined>
+
 /** Means over prompts. A prompt without k̂ has no part in k̂'s mean. */
 export function summarise(evaluations: readonly PromptEvaluation[]): EvaluationSummary {
   const names = Object.keys(evaluations[0]?.samplers ?? {})
   return Object.fromEntries(
     names.map((name) => {
       const results = evaluations.map(({ samplers }) => samplers[name])
-      const over = (of: (result: SamplerResult) => number | undefined) =>
-        meanEstimate(results.map(of).filter((value) => value !== undefined))
-      return [
-        name,
-        {
-          logReward: over((result) => result.meanLogReward),
-          logQ: over((result) => result.meanLogQ),
-          logBase: over((result) => result.meanLogBase),
-          kl: over((result) => result.kl.value),
-          effectiveFraction: over((result) => result.effectiveFraction),
-          paretoK: over((result) => result.paretoK),
-          distinctFraction: over((result) => result.distinctFraction),
-        },
-      ]
+      const means = Object.entries(measures).map(([measure, of]) => {
+        const values = results.map(of).filter((value) => value !== undefined)
+        return [measure, meanEstimate(values)] as const
+      })
+      return [name, Object.fromEntries(means) as EvaluationSummary[string]]
     }),
   )
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+const variance = (values: readonly number[]) => {
+  const center = mean(values)
+  return mean(values.map((value) => (value - center) ** 2))
+}

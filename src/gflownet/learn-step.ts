@@ -3,15 +3,16 @@
  * gradients of the LoRA matrices only.
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
-import type { ModelDescription } from '../models/architecture.ts'
+import type { ModelDescription, Recomputation } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { statesOf } from '../sampling/latent.ts'
 import { isConstrained, isTerminable, type Support } from '../sampling/support.ts'
 import { gradients } from '../tensor/gradient.ts'
+import type { Checkpoint } from '../tensor/ops/checkpoint.ts'
 import { buildProgram } from '../tensor/program.ts'
-import { nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
+import { type Node, nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
 import type { Objective, PrefixLogProbabilities } from './objective.ts'
 import { type ObjectiveConfig, objectiveOf } from './objectives.ts'
 import {
@@ -59,7 +60,7 @@ export async function learnStep(
 ): Promise<LearnResult> {
   const constrained = isConstrained(support)
   const rootTerminable = isTerminable(support, 0)
-  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable])}`
+  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute])}`
   const session = await lane.session(key, () =>
     learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
   )
@@ -98,6 +99,7 @@ export function learnProgram(
     const slopes = gradients(
       loss,
       names.map((name) => inputs[name]),
+      HELD[model.recompute],
     )
     return {
       loss,
@@ -106,6 +108,17 @@ export function learnProgram(
       ...Object.fromEntries(names.map((name, i) => [`gradient of ${name}`, slopes[i]])),
     }
   })
+}
+
+const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
+  op.name === 'logSumExp' || // the head is wider than any layer: its logits are made once
+  (op.name === 'checkpoint' && of.includes((attributes as { of: Checkpoint }).of))
+
+/** Which values of the forward pass are held for the backward pass. */
+const HELD: Record<Recomputation, (node: Node) => boolean> = {
+  nothing: () => true,
+  cheap: (node) => isCheckpoint(node, 'layer', 'linear'),
+  layers: (node) => isCheckpoint(node, 'layer'),
 }
 
 const dependsOn = (result: Tensor, input: Tensor) => nodesInOrder([result]).includes(input.node)

@@ -5,14 +5,15 @@
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
-import { chosenLogits, constrainedLogNormaliser, logNormaliser } from '../models/head.ts'
+import { weightInputs } from '../models/frozen.ts'
+import { chosenLogits, constrainedLogNormaliser, headOf, logitOf, logNormaliser } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
-import { adapterInputs, linearLayers, weightInputs } from '../models/linear.ts'
+import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { latentInputs, packRows, packTokens, vector } from '../models/packing.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import { type Inserted, statesOf } from '../sampling/latent.ts'
 import { innerBias, isConstrained, isForced, isTerminable, type Support } from '../sampling/support.ts'
-import { concat, gather, matmul, regroup, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
+import { concat, gather, regroup, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import { type Dim, sumDims } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -103,9 +104,9 @@ export function policyLogProbabilities(
     ...linearLayers(model, inputs, lora),
   })
   const { queries, queryPlaces, parents, prefixQueries, actionRows, actionPlaces, actionTokens, stop } = packing
-  const head = inputs[model.head]
+  const head = headOf(model, inputs)
   const hidden = regroup(all, queries, queryPlaces, { partial: true }) // [queries, width]
-  const logitOfStop = matmul(hidden, gather(head, stop), { transposeB: true }) // [queries, 1]
+  const logitOfStop = logitOf(stop, hidden, head)
   const normaliser = constrained
     ? constrainedLogNormaliser(hidden, head, { bias: inputs.bias, logitOfStop, terminable: inputs.mayStop })
     : logNormaliser(hidden, head)

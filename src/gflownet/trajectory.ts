@@ -1,8 +1,10 @@
 /** @file One sampled latent and its rewards, as plain data: what the objective learns from, the buffer keeps and a run writes. */
 import { z } from 'zod'
 
-/** Where a trajectory was sampled: the policy itself, the policy at another temperature, or the replay buffer. */
-export type TrajectorySource = 'policy' | 'tempered' | 'replay'
+const sources = ['policy', 'tempered', 'replay', 'data'] as const
+
+/** Where a trajectory is from: the policy itself, the policy at another temperature, the replay buffer, or the user's data. */
+export type TrajectorySource = (typeof sources)[number]
 
 export type Trajectory = {
   /** [length], the latent z_1..z_n without ⊤. */
@@ -30,7 +32,7 @@ export const trajectorySchema = z
     inserted: z.array(z.number().int().nonnegative()).optional(),
     logReward: logRewards(),
     untempered: logRewards().optional(),
-    source: z.enum(['policy', 'tempered', 'replay']),
+    source: z.enum(sources),
   })
   .refine(
     ({ tokens, logReward, untempered = logReward }) =>

@@ -4,7 +4,7 @@
  * nothing of them.
  */
 import type { LinearLayer } from '../adapters/lora.ts'
-import type { NamedTensors } from '../runtime/host-tensor.ts'
+import type { Storage } from '../tensor/ops/stored.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 
 /** The sizes of a transformer that everything outside its own file needs. */
@@ -24,36 +24,58 @@ export type Dimensions = {
 export type ForwardContext = {
   tokens: Tensor // [tokens], whole numbers
   positions: Tensor // [tokens], whole numbers
+  /** A vector. */
   weight: (name: string) => Tensor
+  /** Rows of a matrix: the embeddings [ids, width] of tokens or positions. */
+  embed: (name: string, ids: Tensor) => Tensor
   /** A linear layer by its module name, with its bias if it has one and its adapter if it is adapted. */
   linear: (module: string, x: Tensor) => Tensor
   /** Attention of queries [tokens, heads·headWidth] to keys and values [tokens, keyValueHeads·headWidth] in one layer. */
   attend: (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor
 }
 
-/** A causal language model described by its config.json. */
-export type ModelDescription = {
+/** A causal language model as its config.json describes it. */
+export type ConfigDescription = {
   modelType: string
   dimensions: Dimensions
   /** Names and shapes of the weights that a checkpoint must have. */
   weights: Record<string, readonly number[]>
-  /** Tables computed from the config, not stored in checkpoints (rotary angles). */
-  tables: NamedTensors
   /** Linear layers that LoRA can adapt. */
   linears: readonly LinearLayer[]
   /** Last parts of module names that are adapted unless the user says otherwise. */
   defaultTargets: readonly string[]
   /** Name of the [vocabulary, width] matrix that turns hidden states into logits. */
   head: string
+  /** Name of the [vocabulary] bias of the logits, where there is one. */
+  headBias?: string
+  /** Why the context is shorter than what config.json states, for whoever runs into its end. */
+  contextLimit?: string
   /** Hidden states after the last normalisation, [tokens, width]. */
   hiddenStates: (context: ForwardContext) => Tensor
 }
 
+/**
+ * What of the forward pass is computed again in the backward pass, to hold less memory: nothing; what is cheap, between
+ * the outputs of linear layers; or whole layers, each from what enters it.
+ */
+export const recomputations = ['nothing', 'cheap', 'layers'] as const
+export type Recomputation = (typeof recomputations)[number]
+
+/** How a model is held in memory: in how many bits its matrices are, and what the learn step computes twice. */
+export type Holding = { storage: Storage; recompute: Recomputation }
+
+/** A model that programs can be built for. */
+export type ModelDescription = ConfigDescription & Holding
+
+/** The context as messages say it: "4096 (its attention slides over 4096 tokens)". */
+export const describeContext = ({ dimensions, contextLimit }: ConfigDescription) =>
+  `${dimensions.contextLength}${contextLimit === undefined ? '' : ` (${contextLimit})`}`
+
 /** An architecture: the names it has in `model_type`, and how to read a config of it. */
 export type Architecture = {
   modelType: string
-  /** What checkpoints may write before every weight's name, or leave out ("transformer."). */
-  optionalPrefix?: string
+  /** Other names that a checkpoint may give to a weight. */
+  aliases: (weight: string) => readonly string[]
   /** @throws UserError naming every key that is missing, malformed or asks for what is not supported */
-  describe: (config: unknown, where: string) => ModelDescription
+  describe: (config: unknown, where: string) => ConfigDescription
 }

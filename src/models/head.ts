@@ -3,20 +3,59 @@
  * logit of a chosen token is one row of the head times one hidden state, so that [tokens, vocabulary] feeds one
  * log-sum-exp and nothing else.
  */
-import { add, gather, logAddExp, logSumExp, matmul, mul, sub, sumLast, where } from '../tensor/ops/index.ts'
-import type { Tensor } from '../tensor/tensor.ts'
+import {
+  add,
+  gather,
+  logAddExp,
+  logSumExp,
+  matmul,
+  mul,
+  reshape,
+  type StoredMatrix,
+  storedProduct,
+  storedRows,
+  sumLast,
+  where,
+} from '../tensor/ops/index.ts'
+import type { Tensor, TensorType } from '../tensor/tensor.ts'
+import type { ModelDescription } from './architecture.ts'
+import { frozenMatrix, weightInputs } from './frozen.ts'
+
+/** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one. */
+export type Head = { weight: StoredMatrix; bias?: Tensor }
+
+/** What a program needs that uses the head alone. */
+export function headInputs(model: ModelDescription): Record<string, TensorType> {
+  const isItsOwn = (name: string) => name === model.head || name.startsWith(`${model.head}.`) || name === model.headBias
+  return Object.fromEntries(Object.entries(weightInputs(model)).filter(([name]) => isItsOwn(name)))
+}
+
+/** The head among a program's inputs. */
+export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>): Head => ({
+  weight: frozenMatrix(model, inputs, model.head),
+  ...(model.headBias && { bias: inputs[model.headBias] }),
+})
+
+/** All logits, [queries, vocabulary]. */
+export function logits(hidden: Tensor, { weight, bias }: Head): Tensor {
+  const product = storedProduct(hidden, weight, { transposed: true })
+  return bias ? add(product, bias) : product
+}
+
+/** The logit of one token everywhere, [queries, 1]. */
+export function logitOf(token: Tensor, hidden: Tensor, { weight, bias }: Head): Tensor {
+  const product = matmul(hidden, storedRows(weight, token), { transposeB: true })
+  return bias ? add(product, gather(bias, token)) : product
+}
 
 /** Logits of chosen tokens: token j is predicted from hidden state `from[j]`. → [pairs, 1] */
-export const chosenLogits = (hidden: Tensor, head: Tensor, from: Tensor, tokens: Tensor): Tensor =>
-  sumLast(mul(gather(hidden, from), gather(head, tokens)))
+export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tensor, tokens: Tensor): Tensor {
+  const product = sumLast(mul(gather(hidden, from), storedRows(weight, tokens)))
+  return bias ? add(product, reshape(gather(bias, tokens), product.shape)) : product
+}
 
 /** log Σ exp of all logits, [queries, 1]. */
-export const logNormaliser = (hidden: Tensor, head: Tensor): Tensor =>
-  logSumExp(matmul(hidden, head, { transposeB: true }))
-
-/** log p(token j | everything up to hidden state from[j]), [pairs, 1]. */
-export const tokenLogProbabilities = (hidden: Tensor, head: Tensor, from: Tensor, tokens: Tensor): Tensor =>
-  sub(chosenLogits(hidden, head, from, tokens), gather(logNormaliser(hidden, head), from))
+export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(logits(hidden, head))
 
 /**
  * The normaliser of a policy under constraints: of all allowed tokens, and of ⊤ where the state may terminate.
@@ -26,9 +65,9 @@ export const tokenLogProbabilities = (hidden: Tensor, head: Tensor, from: Tensor
  */
 export function constrainedLogNormaliser(
   hidden: Tensor,
-  head: Tensor,
+  head: Head,
   { bias, logitOfStop, terminable }: { bias: Tensor; logitOfStop: Tensor; terminable: Tensor },
 ): Tensor {
-  const others = logSumExp(add(matmul(hidden, head, { transposeB: true }), bias))
+  const others = logSumExp(add(logits(hidden, head), bias))
   return where(terminable, logAddExp(others, logitOfStop), others)
 }

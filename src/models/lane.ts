@@ -5,7 +5,7 @@
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
-import { openRuntime } from '../runtime/node.ts'
+import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
 
 export type Lane = {
@@ -34,10 +34,10 @@ export type Lanes = {
  * @param weights one tensor at a time, so that loading never holds a second copy of the model
  */
 export async function openLanes(
-  { count, threads }: { count: number; threads: number },
+  { count, ...options }: { count: number } & RuntimeOptions,
   weights: Iterable<[name: string, tensor: NamedTensors[string]]>,
 ): Promise<Lanes> {
-  const runtimes = Array.from({ length: count }, () => openRuntime({ threads }))
+  const runtimes = Array.from({ length: count }, () => openRuntime(options))
   const resident: Record<string, ResidentTensor>[] = runtimes.map(() => ({}))
   for (const [name, tensor] of weights)
     for (const [i, runtime] of runtimes.entries())

@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -112,21 +112,36 @@ describe('a folder is refused', () => {
   })
 })
 
-test('a GPT-2 checkpoint loads with and without "transformer." before its names', async () => {
-  const tokens = [5, 99, 17, 8]
-  const prefix = 'transformer.'
-  rewrite('gpt2', (tensors) => {
-    const names = Object.keys(tensors)
-    expect(names.every((name) => name.startsWith(prefix))).toBe(true)
-    return Object.fromEntries(names.map((name) => [name.slice(prefix.length), tensors[name]]))
-  })
-  expect(await logitsOf(folder, tokens)).toEqual(await logitsOf(`${checkpoints}gpt2`, tokens))
+test.each([
+  ['gpt2', 'transformer.', { 'h.0.attn.bias': [1, 1, 64, 64], 'h.0.attn.masked_bias': [] }],
+  ['gptj', 'transformer.', { 'h.0.attn.bias': [1, 1, 64, 64], 'h.0.attn.masked_bias': [] }],
+  [
+    'gpt_neox',
+    'gpt_neox.',
+    { 'layers.0.attention.rotary_emb.inv_freq': [2], 'layers.0.attention.bias': [1, 1, 64, 64] },
+  ],
+  ['llama', 'model.', { 'layers.0.self_attn.rotary_emb.inv_freq': [4] }],
+])(
+  'a %s checkpoint loads without "%s" before its names and with buffers that older software stored',
+  async (name, prefix, buffers) => {
+    const tokens = [5, 99, 17, 8]
+    rewrite(name, (tensors) => ({
+      ...Object.fromEntries(Object.entries(tensors).map(([key, tensor]) => [key.replace(prefix, ''), tensor])),
+      ...Object.fromEntries(Object.entries(buffers).map(([key, shape]) => [key, float32(shape)])),
+    }))
+    expect(await logitsOf(folder, tokens)).toEqual(await logitsOf(`${checkpoints}${name}`, tokens))
+  },
+)
+
+test('the head of a GPT-NeoX checkpoint may have its older or its newer name', async () => {
+  rewrite('gpt_neox', ({ 'embed_out.weight': head, ...tensors }) => ({ ...tensors, 'lm_head.weight': head }))
+  expect(await logitsOf(folder, [5, 99])).toEqual(await logitsOf(`${checkpoints}gpt_neox`, [5, 99]))
 })
 
-test('weights that the architecture does not use are left alone', async () => {
-  rewrite('gpt2', (tensors) => ({ ...tensors, 'transformer.h.0.attn.masked_bias': float32([1], [-1e4]) }))
-  const { dispose } = await load(folder)
-  await dispose()
+test('a head that config.json ties is taken from the embeddings, whatever else the file holds', async () => {
+  const head = 'lm_head.weight'
+  rewrite('qwen2', (tensors) => ({ ...tensors, [head]: float32(tensors['model.embed_tokens.weight'].shape) }))
+  expect(await logitsOf(folder, [5, 99])).toEqual(await logitsOf(`${checkpoints}qwen2`, [5, 99]))
 })
 
 test('a small model has a lane per thread, and every lane computes the same', async () => {
@@ -142,7 +157,7 @@ test('a small model has a lane per thread, and every lane computes the same', as
 })
 
 test('parameters are those of the checkpoint', () => {
-  for (const name of ['llama', 'gpt2', 'llama_rope_scaled']) {
+  for (const name of readdirSync(checkpoints)) {
     const stored = Object.values(tensorsOf(name)).reduce((sum, { data }) => sum + data.length, 0)
     expect(parameterCount(describeModel(`${checkpoints}${name}`))).toBe(stored)
   }

@@ -1,17 +1,27 @@
 /** @file A causal language model that is ready to run: its description, its tokenizer, and its weights in lanes. */
 import { UserError } from '../errors.ts'
-import type { HostTensor } from '../runtime/host-tensor.ts'
+import type { Device } from '../runtime/providers.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { type DownloadProgress, type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
 import type { Weights } from '../weights/open-weights.ts'
-import type { Architecture, ModelDescription } from './architecture.ts'
+import type { Architecture, ConfigDescription, Holding, ModelDescription } from './architecture.ts'
+import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
+import { gptj } from './gptj.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
+import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
+import { storedWeights } from './stored-weights.ts'
 
 /** Every architecture that can be loaded, by its `model_type`. */
-export const architectures: Record<string, Architecture> = { [llama.modelType]: llama, [gpt2.modelType]: gpt2 }
+export const architectures: Record<string, Architecture> = Object.fromEntries(
+  [llama, mistral, qwen2, qwen3, gpt2, gptj, gptNeox].map((architecture) => [architecture.modelType, architecture]),
+)
 
 export type LanguageModel = {
   readonly name: string
@@ -19,6 +29,8 @@ export type LanguageModel = {
   readonly path: string
   readonly description: ModelDescription
   readonly tokenizer: Tokenizer
+  /** How the model writes a chat, in Jinja; undefined where it was not trained on any. */
+  readonly chatTemplate: string | undefined
   readonly lanes: Lanes
   dispose(): Promise<void>
 }
@@ -26,65 +38,98 @@ export type LanguageModel = {
 export type LoadOptions = {
   /** Threads in all; default: the cores that this process may use. */
   threads?: number
+  /** Where the model runs; default: the processor. */
+  device?: Device
+  /** Follows the download of a model that comes from the hub. */
+  onDownload?: (progress: DownloadProgress) => void
 }
 
 /** Parameters below which an operation is too short for several threads, and prompts run side by side instead. */
 const SMALL_MODEL = 20_000_000
 
+/** The path of a model; one of the hub is fetched, and refused before its weights where it cannot be run. */
+export const localModel = (spec: string, options: Omit<ResolveOptions, 'check'> = {}) =>
+  resolveModel(spec, { ...options, check: describeModel })
+
 /**
- * Loads a model: a folder in Hugging Face form (config.json, tokenizer.json, safetensors). Call `dispose` when done.
+ * Loads a model: a folder in Hugging Face form (config.json, tokenizer.json, safetensors), a GGUF file, or `owner/name[@revision]`
+ * on the hub. Call `dispose` when done.
  * @throws UserError for a missing, damaged or unsupported model, before any weight is read
  */
-export async function loadLanguageModel(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+export async function loadLanguageModel(spec: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  await refuseAbsentDevice(options.device ?? 'cpu')
+  const path = await localModel(spec, { onProgress: options.onDownload })
   const files = modelFiles(path)
   const description = describeModel(path)
   const tokenizer = await files.tokenizer()
-  return { name: files.name, path, tokenizer, ...(await loadWeights(path, description, options)) }
+  checkVocabulary(tokenizer, description, path)
+  const chatTemplate = files.chatTemplate()
+  return { name: files.name, path, tokenizer, chatTemplate, ...(await loadWeights(path, description, options)) }
+}
+
+/** Rows that no token names only pad the embedding. @throws UserError where a token has no row */
+function checkVocabulary({ vocabularySize }: Tokenizer, { dimensions }: ModelDescription, path: string): void {
+  if (vocabularySize <= dimensions.vocabulary) return
+  throw new UserError({
+    what: `the tokenizer has ${vocabularySize} tokens, and the model knows ${dimensions.vocabulary}`,
+    where: path,
+    fix: 'use the tokenizer that belongs to these weights',
+  })
 }
 
 /** The same without a tokenizer, for checkpoints that have none. */
 export async function loadWeights(
   path: string,
   description: ModelDescription,
-  { threads = grantedCores() }: LoadOptions = {},
+  { threads = grantedCores(), device = 'cpu' }: LoadOptions = {},
 ) {
+  await refuseAbsentDevice(device)
   const weights = modelFiles(path).openWeights()
   try {
     const names = checkedNames(weights, description)
-    const lanes = await openLanes(laneShape(description, threads), tensorsOf(weights, names, description))
+    const lanes = await openLanes(
+      laneShape(description, threads, device),
+      storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
+    )
     return { description, lanes, dispose: () => lanes.dispose() }
   } finally {
     weights.close()
   }
 }
 
-/** How many lanes a model gets, and how many threads each. */
-export const laneShape = (description: ModelDescription, threads: number) =>
-  parameterCount(description) < SMALL_MODEL ? { count: threads, threads: 1 } : { count: 1, threads }
+/** How many lanes a model gets, and how many threads each. Another device than the processor is shared by none. */
+export const laneShape = (description: ModelDescription, threads: number, device: Device = 'cpu') =>
+  parameterCount(description) < SMALL_MODEL && device === 'cpu'
+    ? { device, count: threads, threads: 1 }
+    : { device, count: 1, threads }
 
 /** Number of frozen parameters; a tied head counts once. */
-export const parameterCount = ({ weights }: ModelDescription) =>
+export const parameterCount = ({ weights }: ConfigDescription) =>
   Object.values(weights).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b, 1), 0)
 
+/** What needs no decoding and no second computation: the fastest, where it fits. */
+const PLAIN: Holding = { storage: 'float32', recompute: 'nothing' }
+
 /** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
-export function describeModel(path: string): ModelDescription {
+export function describeModel(path: string, { storage, recompute }: Holding = PLAIN): ModelDescription {
   const { config, configPath } = modelFiles(path)
   const json = config() as { model_type?: unknown }
   const type = String(json?.model_type)
-  if (Object.hasOwn(architectures, type)) return architectures[type].describe(json, configPath)
+  if (Object.hasOwn(architectures, type))
+    return { ...architectures[type].describe(json, configPath), storage, recompute }
   throw new UserError({
     what: `unknown architecture "${type}"`,
     where: configPath,
-    fix: `use a checkpoint of ${Object.keys(architectures).join(' or ')}`,
+    fix: `use a checkpoint of ${Object.keys(architectures).join(', ')}`,
   })
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
 function checkedNames(weights: Weights, description: ModelDescription): Map<string, string> {
-  const prefix = architectures[description.modelType].optionalPrefix ?? ''
+  const { aliases } = architectures[description.modelType]
   const names = new Map<string, string>()
   for (const [name, shape] of Object.entries(description.weights)) {
-    const stored = weights.has(name) ? name : name.slice(prefix.length)
+    const stored = [name, ...aliases(name)].find((known) => weights.has(known)) ?? name
     const found = weights.shapeOf(stored) // refuses a name that is not there
     if (`${found}` !== `${shape}`)
       throw new UserError({
@@ -95,13 +140,4 @@ function checkedNames(weights: Weights, description: ModelDescription): Map<stri
     names.set(name, stored)
   }
   return names
-}
-
-function* tensorsOf(
-  weights: Weights,
-  names: Map<string, string>,
-  { tables }: ModelDescription,
-): Iterable<[string, HostTensor]> {
-  for (const [name, stored] of names) yield [name, weights.read(stored)]
-  for (const [name, table] of Object.entries(tables)) yield [name, { ...table, data: table.data.slice() }] // uploading moves it
 }

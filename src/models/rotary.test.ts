@@ -2,10 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
 import { llama } from './llama.ts'
-import { type RotaryConfig, rotaryConfig, rotaryFrequencies, rotaryTables } from './rotary.ts'
+import { plainFrequencies, type RotaryConfig, rotaryConfig, rotaryOf } from './rotary.ts'
 
-/** Frequencies of a head of eight elements, as a config.json says them. */
-const frequencies = (json: object) => rotaryFrequencies(8, z.object(rotaryConfig).parse(json) as RotaryConfig)
+/** How a head of eight elements turns in 128 positions, as a config.json says it. */
+const rotaryFor = (json: object) =>
+  rotaryOf(z.object(rotaryConfig).parse(json) as RotaryConfig, { headWidth: 8, positions: 128 }, 'config.json')
+const frequencies = (json: object) => rotaryFor(json).frequencies
 
 function close(actual: readonly number[], wanted: readonly number[]) {
   expect(actual).toHaveLength(wanted.length)
@@ -35,6 +37,32 @@ describe('frequencies', () => {
       frequencies({ rope_parameters: { ...scaling, original_max_position_embeddings: 32 } }),
       [1, 0.0125, 0.00125, 0.000125],
     )
+  })
+
+  test('under dynamic scaling are the plain ones: nothing reaches beyond the configured positions', () => {
+    expect(rotaryFor({ rope_scaling: { type: 'dynamic', factor: 2 } })).toEqual(rotaryFor({}))
+  })
+
+  test('under yarn scaling are slowed pair by pair, and what is turned is scaled', () => {
+    // Pairs that turn 32 times and once in 128 positions: 4·log(128/64π)/log 10⁴ = −0.2 and 4·log(128/2π)/log 10⁴ = 1.3;
+    // so pair 0 is kept, pair 1 half slowed, and all from 2 on slowed by 4. Scale: 0.1·log 4 + 1
+    const yarn = { type: 'yarn', factor: 4, original_max_position_embeddings: 128 }
+    const { frequencies, scale } = rotaryFor({ rope_scaling: yarn })
+    close(frequencies, [1, 0.1 * (0.5 + 0.5 / 4), 0.0025, 0.00025])
+    expect(scale).toBeCloseTo(1.1386294, 7)
+    expect(rotaryFor({ rope_scaling: { ...yarn, attention_factor: 0.7 } }).scale).toBe(0.7)
+    const { original_max_position_embeddings: _, ...silent } = yarn
+    expect(rotaryFor({ rope_scaling: silent })).toEqual(rotaryFor({ rope_scaling: yarn })) // it is 128 here
+  })
+
+  test('are those of the first elements only where part of a head turns', () => {
+    close(frequencies({ partial_rotary_factor: 0.5 }), [1, 0.01])
+    close(frequencies({ rope_parameters: { partial_rotary_factor: 0.25 } }), [1])
+    close(plainFrequencies({ headWidth: 8, turned: 4, theta: 16 }, ''), [1, 0.25])
+  })
+
+  test.each([0, 3, 10])('are refused for %i of 8 elements, which make no pairs of a head', (turned) => {
+    expect(() => plainFrequencies({ headWidth: 8, turned }, 'here')).toThrow(`cannot turn ${turned} of a head's 8`)
   })
 
   test.each([
@@ -80,10 +108,10 @@ describe('a config.json', () => {
   }
 
   test('with a scaling that is not supported is refused, with those that are', () => {
-    const message = refusal({ rope_scaling: { type: 'yarn', factor: 4 } })
+    const message = refusal({ rope_scaling: { type: 'longrope', short_factor: [1], long_factor: [2] } })
     expect(message).toContain('here/config.json')
-    expect(message).toContain('rope_scaling')
-    for (const known of ['default', 'linear', 'llama3']) expect(message).toContain(known)
+    expect(message).toContain('rope_scaling.rope_type: rotary scaling "longrope" is not supported')
+    for (const known of ['default', 'linear', 'dynamic', 'llama3', 'yarn']) expect(message).toContain(known)
   })
 
   test('with half of a scaling is refused by every key that is missing', () => {
@@ -93,21 +121,20 @@ describe('a config.json', () => {
     expect(message).not.toContain('rope_scaling.high_freq_factor')
   })
 
-  test('of the older form reaches the tables of the model', () => {
-    const { tables } = llama.describe({ ...config, rope_theta: 100, rope_scaling: { type: 'linear', factor: 2 } }, '')
-    const { shape, data } = tables['rotary.sin']
-    expect(shape).toEqual([32, 4])
-    expect(data[3 * 4 + 1]).toBeCloseTo(Math.sin((3 * 100 ** -0.25) / 2), 6)
+  test.each([
+    [
+      'of another kind of model',
+      { rope_parameters: { rope_type: 'default', mrope_section: [1, 1, 2] } },
+      'mrope_section',
+    ],
+    ['of each kind of layer', { rope_parameters: { full_attention: { rope_theta: 1e6 } } }, 'full_attention'],
+  ])('with rotary settings %s is refused by their name', (_, extra, name) => {
+    expect(refusal(extra)).toContain(name)
   })
-})
 
-test('tables hold cos and sin of position times frequency, a row a position', () => {
-  const { 'rotary.cos': cos, 'rotary.sin': sin } = rotaryTables([1, 0.25], 3)
-  const angles = [0, 0, 1, 0.25, 2, 0.5]
-  expect(cos.shape).toEqual([3, 2])
-  expect(sin.shape).toEqual([3, 2])
-  expect(cos.data).toEqual(Float32Array.from(angles, Math.cos))
-  expect(sin.data).toEqual(Float32Array.from(angles, Math.sin))
+  test('of a Llama that turns part of its heads is refused', () => {
+    expect(refusal({ partial_rotary_factor: 0.5 })).toContain('partial_rotary_factor: in llama models whole heads turn')
+  })
 })
 
 const round = (value: number, digits: number) => Math.round(value * 10 ** digits) / 10 ** digits

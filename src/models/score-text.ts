@@ -1,7 +1,7 @@
 /** @file How likely a given text is. */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import type { ModelDescription } from './architecture.ts'
+import { describeContext, type ModelDescription } from './architecture.ts'
 import type { Lane } from './lane.ts'
 import { scoreTree } from './score.ts'
 
@@ -20,7 +20,7 @@ export async function scoreText(
   }
   if (tokens.length === 0) refuse('it has no tokens', 'give at least one')
   if (tokens.length > contextLength)
-    refuse(`it has ${tokens.length} tokens, and the model reads ${contextLength}`, 'shorten it')
+    refuse(`it has ${tokens.length} tokens, and the model reads ${describeContext(model)}`, 'shorten it')
   const stray = tokens.find((token) => token >= vocabulary)
   if (stray !== undefined) refuse(`token ${stray} is not in the vocabulary`, `use 0 to ${vocabulary - 1}`)
   if (tokens.length === 1) return []

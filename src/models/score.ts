@@ -3,22 +3,29 @@
  * of the latents. Used by rewards (under the reference model) and to score a text (with or without an adapter).
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
-import { int64 } from '../runtime/host-tensor.ts'
+import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { gather, matmul, reshape } from '../tensor/ops/index.ts'
+import { gather, reshape, sub } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
 import type { TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { type Packing, packedForward } from './attention.ts'
-import { tokenLogProbabilities } from './head.ts'
+import { weightInputs } from './frozen.ts'
+import { chosenLogits, constrainedLogNormaliser, headInputs, headOf, logitOf, logits, logNormaliser } from './head.ts'
 import type { Lane } from './lane.ts'
-import { adapterInputs, linearLayers, weightInputs } from './linear.ts'
+import { adapterInputs, linearLayers } from './linear.ts'
 import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
 import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
 
-/** One question: log p(`token` | all that leads to and includes the packed token `after`). */
-export type Question = { after: number; token: number }
+/**
+ * One question: log p(`token` | all that leads to and includes the packed token `after`). With `mayStop` it is
+ * renormalised within limits: over the allowed tokens, and ⊤ where it may come.
+ */
+export type Question = { after: number; token: number; mayStop?: boolean }
+
+/** What is allowed where questions are asked within limits. `bias` [vocabulary] is −∞ for ⊤, too. */
+export type Limits = { stop: number; bias: Float32Array }
 
 /** The packed tokens that questions can follow. */
 export type Places = Pick<PackedTree, 'latentToken' | 'branchToken'>
@@ -36,10 +43,21 @@ export async function scoreTree(
   { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
   tree: Tree,
   ask: (places: Places) => readonly Question[],
+  limits?: Limits,
 ): Promise<Float64Array> {
   const packed = packTree(tree)
   const questions = ask(packed)
-  return withHiddenStates(lane, model, adapter, packed, (hidden) => answer(lane, model, hidden, questions))
+  return withHiddenStates(lane, model, adapter, packed, async (hidden) => {
+    const answers = new Float64Array(questions.length)
+    for (const within of [true, false]) {
+      const indices = [...questions.keys()].filter((i) => (questions[i].mayStop !== undefined) === within)
+      if (indices.length === 0) continue
+      const part = indices.map((i) => questions[i])
+      const found = await answer(lane, model, hidden, part, within ? limits : undefined)
+      for (const [k, i] of indices.entries()) answers[i] = found[k]
+    }
+    return answers
+  })
 }
 
 /** Logits after every token of a text, [tokens, vocabulary]. */
@@ -76,10 +94,23 @@ async function withHiddenStates<Result>(
 }
 
 /** Questions by the hidden state that they ask, a bounded number of logits at a time. */
-async function answer(lane: Lane, model: ModelDescription, hidden: ResidentTensor, questions: readonly Question[]) {
-  const session = await lane.session('token log-probabilities', () => answerProgram(model))
+async function answer(
+  lane: Lane,
+  model: ModelDescription,
+  hidden: ResidentTensor,
+  questions: readonly Question[],
+  limits?: Limits,
+) {
+  const session = await lane.session(`token log-probabilities ${limits !== undefined}`, () =>
+    answerProgram(model, limits !== undefined),
+  )
+  // The same state is asked twice where ⊤ may follow it in one latent and not in another, with fewer actions in it.
+  const stateOf = ({ after, mayStop }: Question) => 2 * after + (mayStop ? 1 : 0)
   const byState = new Map<number, number[]>()
-  for (const [i, { after }] of questions.entries()) byState.set(after, [...(byState.get(after) ?? []), i])
+  for (const [i, question] of questions.entries()) {
+    const state = stateOf(question)
+    byState.set(state, [...(byState.get(state) ?? []), i])
+  }
   const states = [...byState.keys()]
   const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * model.dimensions.vocabulary)))
 
@@ -89,7 +120,10 @@ async function answer(lane: Lane, model: ModelDescription, hidden: ResidentTenso
     const asked = part.flatMap((state, query) => byState.get(state)!.map((question) => ({ query, question })))
     const { outputs } = await session.run({
       hidden,
-      queries: int64([part.length], part),
+      queries: int64(
+        [part.length],
+        part.map((state) => Math.floor(state / 2)),
+      ),
       from: int64(
         [asked.length],
         asked.map(({ query }) => query),
@@ -98,6 +132,14 @@ async function answer(lane: Lane, model: ModelDescription, hidden: ResidentTenso
         [asked.length],
         asked.map(({ question }) => questions[question].token),
       ),
+      ...(limits && {
+        bias: float32([limits.bias.length], limits.bias),
+        stop: int64([1], [limits.stop]),
+        mayStop: bool(
+          [part.length, 1],
+          part.map((state) => state % 2 === 1),
+        ),
+      }),
     })
     for (const [i, { question }] of asked.entries()) answers[question] = Number(outputs.answers.data[i])
   }
@@ -125,28 +167,39 @@ export function hiddenProgram(model: ModelDescription, branches: boolean, lora?:
   }))
 }
 
-function answerProgram(model: ModelDescription): Program {
+function answerProgram(model: ModelDescription, limited: boolean): Program {
   const whole = (...shape: Dim[]): TensorType => ({ dtype: 'int64', shape })
-  const types = {
-    ...headInput(model),
+  const limits: Record<string, TensorType> = {
+    bias: { dtype: 'float32', shape: [model.dimensions.vocabulary] },
+    stop: whole(1),
+    mayStop: { dtype: 'bool', shape: ['queries', 1] },
+  }
+  const types: Record<string, TensorType> = {
+    ...headInputs(model),
     hidden: hiddenType(model),
     queries: whole('queries'),
     from: whole('pairs'),
     tokens: whole('pairs'),
+    ...(limited && limits),
   }
   return buildProgram('token log-probabilities', types, (inputs) => {
+    const { from, tokens, bias, stop, mayStop } = inputs
+    const head = headOf(model, inputs)
     const states = gather(inputs.hidden, inputs.queries)
-    const answers = tokenLogProbabilities(states, inputs[model.head], inputs.from, inputs.tokens)
-    return { answers: reshape(answers, [inputs.from.shape[0]]) }
+    const normaliser = limited
+      ? constrainedLogNormaliser(states, head, {
+          bias,
+          logitOfStop: logitOf(stop, states, head),
+          terminable: mayStop,
+        })
+      : logNormaliser(states, head)
+    const answers = sub(chosenLogits(states, head, from, tokens), gather(normaliser, from))
+    return { answers: reshape(answers, [from.shape[0]]) }
   })
 }
 
 function logitsProgram(model: ModelDescription): Program {
-  return buildProgram('logits', { ...headInput(model), hidden: hiddenType(model) }, (inputs) => ({
-    logits: matmul(inputs.hidden, inputs[model.head], { transposeB: true }),
+  return buildProgram('logits', { ...headInputs(model), hidden: hiddenType(model) }, (inputs) => ({
+    logits: logits(inputs.hidden, headOf(model, inputs)),
   }))
 }
-
-const headInput = (model: ModelDescription): Record<string, TensorType> => ({
-  [model.head]: weightInputs(model)[model.head],
-})

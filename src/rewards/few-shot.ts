@@ -2,7 +2,7 @@
 import { UserError } from '../errors.ts'
 import { posteriorAfter } from './posterior.ts'
 import type { Reading } from './prefix-scores.ts'
-import { continuationOf, type Reward, type RewardContext, type Text, tokensOf } from './reward.ts'
+import { continuationOf, type Reward, type RewardContext, type Text } from './reward.ts'
 
 /**
  * R(z_1..z_i ⊤) = p(z_1..z_i ⊤ Y | demonstrations X) under the reference model (Hu et al. 2024, section 4.4). The policy
@@ -24,7 +24,7 @@ export function fewShotPosterior({
     })
   const text = demonstrations.map((demonstration) => demonstration + separator).join('')
   const before = ({ prompt, tokenizer }: RewardContext) => [
-    ...tokensOf(text, tokenizer),
+    ...tokenizer.encode(text, { addSpecialTokens: true }), // no latent follows it: its last spaces are its own
     ...(beginning === undefined ? withoutStart(prompt, tokenizer.bosToken) : continuationOf(beginning, tokenizer)),
   ]
   return posteriorAfter('few-shot posterior', before, options)

@@ -4,6 +4,8 @@
  */
 import { UserError } from '../errors.ts'
 import { type Places, type Question, scoreTree } from '../models/score.ts'
+import type { Inserted } from '../sampling/latent.ts'
+import { innerBias, isTerminable } from '../sampling/support.ts'
 import { type Asked, askedPrefixes, type PrefixValues, type RewardContext } from './reward.ts'
 
 /** How likelihoods read a latent. */
@@ -57,9 +59,9 @@ export async function scoreEndings(
   if (latents.length === 0) return { latent: [], endings: endings.map(() => []) }
 
   // Latents repeat, and what they share is asked once: each distinct prefix has one place in the answers.
-  const states = distinctPrefixes(latents)
+  const states = distinctPrefixes(latents, inserted)
   const idOf = new Map(states.map(({ id, key }) => [key, id]))
-  const paths = latents.map((latent) => keysOf(latent).map((key) => idOf.get(key)!))
+  const paths = latents.map((latent, n) => keysOf(latent, inserted?.[n]).map((key) => idOf.get(key)!))
   const asked = new Set(askedPrefixes(context, latents).flatMap((prefixes, n) => prefixes.map((i) => paths[n][i])))
   const terminable = states.filter(({ id }) => asked.has(id))
   const stop = stopInText ? [support.stop] : []
@@ -69,13 +71,19 @@ export async function scoreEndings(
       ? terminable.flatMap(({ latent, prefix }) => reads.map((tokens) => ({ latent, prefix, tokens })))
       : undefined
 
+  const limits = support.renormaliseReward
+    ? { stop: support.stop, bias: innerBias(support, model.dimensions.vocabulary) }
+    : undefined
+  // What a tool inserted is no choice within the limits; its likelihood is that of the whole vocabulary.
+  const within = (actions: number) => limits && { mayStop: isTerminable(support, actions) }
   const ask = ({ latentToken, branchToken }: Places) => {
-    const steps: Question[] = states.slice(1).map(({ latent, prefix }) => ({
+    const steps: Question[] = states.slice(1).map(({ latent, prefix, actions, isInserted }) => ({
       after: latentToken(latent, prefix - 2),
       token: latents[latent][prefix - 1],
+      ...(!isInserted && within(actions - 1)),
     }))
-    const stops: Question[] = terminable.flatMap(({ latent, prefix }) =>
-      stop.map((token) => ({ after: latentToken(latent, prefix - 1), token })),
+    const stops: Question[] = terminable.flatMap(({ latent, prefix, actions }) =>
+      stop.map((token) => ({ after: latentToken(latent, prefix - 1), token, ...within(actions) })),
     )
     const afterwards: Question[] = terminable.flatMap(({ latent, prefix }, t) =>
       endings.flatMap((ending, e) =>
@@ -88,7 +96,7 @@ export async function scoreEndings(
     )
     return [...steps, ...stops, ...afterwards]
   }
-  const answers = await scoreTree(lane, { model }, { prompt, latents, branches }, ask)
+  const answers = await scoreTree(lane, { model }, { prompt, latents, branches }, ask, limits)
 
   let from = states.length - 1
   const take = (count: number) => {
@@ -153,20 +161,31 @@ function sharedReads(endings: readonly (readonly number[])[], stop: readonly num
   }
 }
 
-type PrefixState = { id: number; key: string; latent: number; prefix: number }
+/** `actions`: how many of the prefix's tokens the policy chose; `isInserted`: is the last one a tool's? */
+type PrefixState = { id: number; key: string; latent: number; prefix: number; actions: number; isInserted: boolean }
 
 /** The distinct prefixes of all latents, the empty one first, with the first latent that has each. */
-function distinctPrefixes(latents: readonly (readonly number[])[]): PrefixState[] {
+function distinctPrefixes(
+  latents: readonly (readonly number[])[],
+  inserted: readonly Inserted[] | undefined,
+): PrefixState[] {
   const states = new Map<string, PrefixState>()
-  for (const [latent, tokens] of latents.entries())
-    for (const [prefix, key] of keysOf(tokens).entries())
-      if (!states.has(key)) states.set(key, { id: states.size, key, latent, prefix })
+  for (const [latent, tokens] of latents.entries()) {
+    const given = new Set(inserted?.[latent])
+    let actions = 0
+    for (const [prefix, key] of keysOf(tokens, inserted?.[latent]).entries()) {
+      const isInserted = given.has(prefix - 1)
+      if (prefix > 0 && !isInserted) actions++
+      if (!states.has(key)) states.set(key, { id: states.size, key, latent, prefix, actions, isInserted })
+    }
+  }
   return [...states.values()]
 }
 
-/** A name for every prefix of a latent, the empty one first. */
-export function keysOf(tokens: readonly number[]): string[] {
+/** A name for every prefix of a latent, the empty one first; tokens that a tool inserted are told from the same ones chosen. */
+export function keysOf(tokens: readonly number[], inserted: Inserted = []): string[] {
+  const given = new Set(inserted)
   const keys = ['']
-  for (const token of tokens) keys.push(`${keys[keys.length - 1]} ${token}`)
+  for (const [i, token] of tokens.entries()) keys.push(`${keys[i]} ${token}${given.has(i) ? '+' : ''}`)
   return keys
 }

@@ -81,11 +81,12 @@ export function sumParts(
   return { logReward, parts }
 }
 
-/** A prompt of a reward: text or tokens. Text begins a document, with the tokens that the model expects there. */
+/** A prompt of a reward: text or tokens. Text begins a document, with the tokens that the model expects there, and leaves
+ * spaces at its end to what follows. */
 export type Text = string | readonly number[]
 
 export const tokensOf = (text: Text, tokenizer: Tokenizer): readonly number[] =>
-  typeof text === 'string' ? tokenizer.encode(text, { addSpecialTokens: true }) : text
+  typeof text === 'string' ? tokenizer.encodePrompt(text) : text
 
 /**
  * The token before a document's first one, where nothing else is: that which begins a text, or ends the one before.

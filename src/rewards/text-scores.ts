@@ -23,7 +23,7 @@ async function scorePrefixTexts(
   latents: readonly (readonly number[])[],
 ): Promise<PrefixValues> {
   const asked = askedPrefixes(context, latents)
-  const keys = latents.map(keysOf)
+  const keys = latents.map((latent) => keysOf(latent))
   const ended = new Map<string, EndedText>()
   for (const [n, prefixes] of asked.entries())
     for (const i of prefixes) {

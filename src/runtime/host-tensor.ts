@@ -1,11 +1,11 @@
 /** @file Arrays with a shape, in the memory of JavaScript: what goes into a session and comes out of it. */
 
-export type DType = 'float32' | 'float16' | 'float64' | 'int64' | 'int32' | 'uint8' | 'bool'
+export type DType = 'float32' | 'float16' | 'float64' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
 
 /** An array in row-major order. float16 is stored as bits in a Uint16Array, bool as bytes 0 and 1. */
 export type HostTensor = { dtype: DType; shape: readonly number[]; data: TypedArray }
 
-export type TypedArray = Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array
+export type TypedArray = Float32Array | Float64Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
 
 /** Arrays by name: weights, an adapter, gradients, the state of an optimizer. */
 export type NamedTensors = Record<string, HostTensor>

@@ -1,11 +1,15 @@
 /** @file What the main thread and the worker that runs programs say to each other. */
 import type { HostTensor, NamedTensors } from './host-tensor.ts'
+import type { Device } from './providers.ts'
+
+/** Where a session runs, and on how many threads. */
+export type Placement = { device: Device; threads: number }
 
 /** Resident tensors and sessions are known by numbers that the main thread chooses. */
 export type Request = { id: number } & (
   | { kind: 'upload'; residents: number[]; tensors: HostTensor[] }
   | { kind: 'release'; residents: number[] }
-  | { kind: 'open'; session: number; name: string; bytes: Uint8Array; bound: Record<string, number>; threads: number }
+  | ({ kind: 'open'; session: number; name: string; bytes: Uint8Array; bound: Record<string, number> } & Placement)
   | { kind: 'run'; session: number; inputs: Record<string, HostTensor | number>; keep: Record<string, number> }
   | { kind: 'close'; session: number }
   | { kind: 'end' }

@@ -1,21 +1,19 @@
 /** @file The runtime of Node: onnxruntime-node in a worker thread behind the contract of session.ts. */
 import { Worker } from 'node:worker_threads'
 import type { HostTensor, NamedTensors } from './host-tensor.ts'
-import type { Reply, RequestBody, RunReply } from './messages.ts'
+import type { Placement, Reply, RequestBody, RunReply } from './messages.ts'
 import { checkInputs, type Program, type ResidentTensor, type Runtime, type Session } from './session.ts'
 import { grantedCores } from './threads.ts'
 
-export type RuntimeOptions = {
-  /** Threads of each run; default: the cores that this process may use. */
-  threads?: number
-}
+/** Default: the processor, with as many threads as this process may use. */
+export type RuntimeOptions = Partial<Placement>
 
 /**
  * Starts a worker thread that runs programs. Runs are carried out one after another in the order in which they were
  * asked for. `dispose` ends the worker and with it every session and resident tensor; it waits for
  * the runs that were asked for before.
  */
-export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): Runtime {
+export function openRuntime({ device = 'cpu', threads = grantedCores() }: RuntimeOptions = {}): Runtime {
   const worker = startWorker()
   const waiting = new Map<number, { resolve: (result?: RunReply) => void; reject: (error: Error) => void }>()
   let lastId = 0
@@ -66,7 +64,8 @@ export function openRuntime({ threads = grantedCores() }: RuntimeOptions = {}): 
     async open(program, bound = {}): Promise<Session> {
       const session = ++lastId
       const residents = Object.fromEntries(Object.entries(bound).map(([name, { resident }]) => [name, resident]))
-      await ask({ kind: 'open', session, name: program.name, bytes: program.bytes, bound: residents, threads })
+      const { name, bytes } = program
+      await ask({ kind: 'open', session, name, bytes, bound: residents, device, threads })
       return {
         run: (inputs, keep = []) => run(program, session, bound, inputs, keep),
         dispose: async () => void (await ask({ kind: 'close', session })),

@@ -6,8 +6,11 @@ import { type MessagePort, parentPort } from 'node:worker_threads'
 import * as ort from 'onnxruntime-node'
 import type { DType, HostTensor } from './host-tensor.ts'
 import type { Reply, Request, RunReply } from './messages.ts'
+import { providersOf } from './providers.ts'
 
 type OpenSession = { session: ort.InferenceSession; name: string; bound: Record<string, ort.Tensor> }
+
+ort.env.logLevel = 'fatal' // errors are thrown; printing them as well would tell them twice
 
 const port = parentPort as MessagePort
 const sessions = new Map<number, OpenSession>()
@@ -45,12 +48,13 @@ async function handle(request: Request): Promise<RunReply | undefined> {
       return
     case 'open': {
       const session = await ort.InferenceSession.create(request.bytes, {
+        executionProviders: providersOf(request.device),
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
         enableMemPattern: false,
         // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
         extra: { session: { intra_op: { allow_spinning: '0' } } },
-        logSeverityLevel: 4, // errors are thrown; printing them as well would tell them twice
+        logSeverityLevel: 4,
       })
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })

@@ -1,6 +1,7 @@
 /**
  * @file Which latents are possible: their tokens, their length, and ⊤. The policy is renormalised over what is allowed,
- * so that it is a proper distribution over the support; the reward counts on the support and is zero outside.
+ * so that it is a proper distribution over the support; the reward counts on the support and is zero outside. Its
+ * likelihoods are those of the whole vocabulary, or renormalised as the policy's are (`renormaliseReward`).
  *
  * At `maxTokens` ⊤ is forced: log q(⊤) = 0 there, for the sampler has no other choice. Before `minTokens` ⊤ is
  * impossible: such prefixes are no terminal states and have no part in any objective.
@@ -15,6 +16,11 @@ export type Support = {
   maxTokens: number
   /** [vocabulary], 0 for tokens that may occur inside a latent, −∞ for others; absent where every token may. */
   bias?: Float32Array
+  /**
+   * Are likelihoods of latents in rewards p'(z_i | …), renormalised over what is allowed at each place, and not p restricted
+   * to the support? Only ⊤ at `maxTokens` keeps its likelihood: it is forced on the sampler, not on the reference model.
+   */
+  renormaliseReward?: boolean
 }
 
 /** May the latent end after `prefix` tokens? */
@@ -31,6 +37,13 @@ export function innerBias({ stop, bias }: Support, vocabulary: number): Float32A
   const inner = bias ? Float32Array.from(bias) : new Float32Array(vocabulary)
   inner[stop] = Number.NEGATIVE_INFINITY
   return inner
+}
+
+/** What is added to the logits of the token after `prefix` tokens that the policy chose: −∞ where it may not stand. [vocabulary] */
+export function biasAfter(support: Support, prefix: number, vocabulary: number): Float32Array {
+  const bias = innerBias(support, vocabulary)
+  if (isTerminable(support, prefix)) bias[support.stop] = 0
+  return bias
 }
 
 /** @throws UserError where the limits contradict each other or name tokens that do not exist */

@@ -1,10 +1,14 @@
-/** @file What this package brings along: a small language model and stories, so that it does its main job by itself. */
+/** @file What this package brings along: a small language model and texts that it wrote, so that tasks run by themselves. */
 import { fileURLToPath } from 'node:url'
 
 const inPackage = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+const dataSet = (folder: string, extension: string) => ({
+  data: inPackage(`data/${folder}/train.${extension}`),
+  testData: inPackage(`data/${folder}/held-out.${extension}`),
+})
 
 export const embeddedModel = inPackage('models/stories260K')
-export const embeddedStories = {
-  data: inPackage('data/stories/train.jsonl'),
-  testData: inPackage('data/stories/held-out.jsonl'),
-}
+/** Beginnings and endings, for infilling. */
+export const embeddedStories = dataSet('stories', 'jsonl')
+/** One to three sentences each, for continuation. */
+export const embeddedPrompts = dataSet('prompts', 'txt')

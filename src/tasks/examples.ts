@@ -1,24 +1,53 @@
 /** @file A task's examples from the user's files, and which of them are kept apart for evaluation. */
 import { UserError } from '../errors.ts'
 import { nearestName } from '../nearest-name.ts'
-import type { Random } from '../random.ts'
+import { type Random, seededRandom } from '../random.ts'
 import { type ColumnMap, readTable } from '../trainers/data-files.ts'
+import { type HashedFile, hashedFileOf, type RunRecord } from '../trainers/run-record.ts'
 import type { Example, Task } from './task.ts'
 
 /** Of the examples, at most so many: more prompts would make evaluation longer than training. */
 const HELD_OUT_FRACTION = 0.1
 const MOST_HELD_OUT = 40
 
+export type DataFiles = { data?: string; testData?: string }
+
+/** The files that examples come from; none for rows that the task brings along. @throws UserError where there is nothing */
+export function filesOf({ examples, name }: Task, { data, testData }: DataFiles): DataFiles {
+  if (data !== undefined) return { data, testData }
+  if (examples === undefined)
+    throw new UserError({ what: `there is nothing to train ${name} on`, fix: 'give a file with --data' })
+  return 'data' in examples ? { data: examples.data, testData: testData ?? examples.testData } : { testData }
+}
+
+/** The examples of a run. @throws UserError where its data has changed */
+export async function examplesOf({ task, record }: { task: Task; record: RunRecord }) {
+  const { data, testData, columns, training } = record
+  const read = async (file: HashedFile) => {
+    await refuseChanged(file)
+    return readExamples(file.file, task, columns)
+  }
+  const examples = data ? await read(data) : (task.examples as readonly Example[])
+  return splitExamples(examples, task, seededRandom(training.seed), testData ? await read(testData) : undefined)
+}
+
+/** @throws UserError where a file of a run has other content than when the run began */
+export async function refuseChanged({ file, sha256 }: HashedFile): Promise<void> {
+  if ((await hashedFileOf(file)).sha256 === sha256) return
+  throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
+}
+
 /** @throws UserError for a file that is missing, empty, not UTF-8, or lacks a column */
 export async function readExamples(path: string, task: Task, map: ColumnMap = {}): Promise<Example[]> {
-  const columns = Object.keys(task.columns)
+  const [required, optional] = [task.columns, task.optionalColumns ?? {}].map((columns) => Object.keys(columns))
+  const known = [...required, ...optional]
   for (const name of Object.keys(map)) {
-    if (columns.includes(name)) continue
-    const nearest = nearestName(name, columns)
-    const fix = nearest ? `did you mean "${nearest}"?` : `it has ${columns.join(', ')}`
+    if (known.includes(name)) continue
+    const nearest = nearestName(name, known)
+    const fix = nearest ? `did you mean "${nearest}"?` : `it has ${known.join(', ')}`
     throw new UserError({ what: `${task.name} has no column "${name}"`, fix })
   }
-  return readTable(path, columns, { columns: map })
+  return (await readTable(path, required, { optional, columns: map })) as Example[]
 }
 
 /**
@@ -28,10 +57,17 @@ export async function readExamples(path: string, task: Task, map: ColumnMap = {}
  */
 export function splitExamples(
   examples: readonly Example[],
+  { columns }: Pick<Task, 'columns'>,
   random: Random,
   test?: readonly Example[],
 ): { training: Example[]; heldOut: readonly Example[] } {
-  const heldOut = test ?? chooseHeldOut(examples, random)
+  const keyOf = (example: Example) =>
+    JSON.stringify(
+      Object.keys(columns)
+        .sort()
+        .map((name) => [name, example[name]]),
+    )
+  const heldOut = test ?? chooseHeldOut(examples, keyOf, random)
   const apart = new Set(heldOut.map(keyOf))
   const training = examples.filter((example) => !apart.has(keyOf(example)))
   if (training.length > 0) return { training, heldOut }
@@ -43,7 +79,7 @@ export function splitExamples(
 }
 
 /** Each example's draw is addressed by what it says: neither the order of rows nor new ones change it. */
-function chooseHeldOut(examples: readonly Example[], random: Random): Example[] {
+function chooseHeldOut(examples: readonly Example[], keyOf: (example: Example) => string, random: Random): Example[] {
   const distinct = [...new Map(examples.map((example) => [keyOf(example), example]))]
   if (distinct.length < 2) return []
   const count = Math.min(MOST_HELD_OUT, Math.max(1, Math.round(distinct.length * HELD_OUT_FRACTION)))
@@ -53,5 +89,3 @@ function chooseHeldOut(examples: readonly Example[], random: Random): Example[] 
     .slice(0, count)
     .map(({ example }) => example)
 }
-
-const keyOf = (example: Example) => JSON.stringify(Object.entries(example).sort())

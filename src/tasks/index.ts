@@ -1,10 +1,18 @@
 /** @file The table name → task. */
 import { UserError } from '../errors.ts'
 import { nearestName } from '../nearest-name.ts'
+import { continuation } from './continuation.ts'
 import { infilling } from './infilling.ts'
 import type { Task } from './task.ts'
+import { isTaskFile, loadTaskFile } from './user-task.ts'
 
-export const tasks: Readonly<Record<string, Task>> = { [infilling.name]: infilling }
+export const tasks: Readonly<Record<string, Task>> = {
+  [infilling.name]: infilling,
+  [continuation.name]: continuation,
+}
+
+/** One of our tasks, or that of a user's file. @throws UserError where there is none, or the file says none */
+export const findTask = async (name: string): Promise<Task> => (isTaskFile(name) ? loadTaskFile(name) : taskNamed(name))
 
 /** @throws UserError naming the nearest task that exists, or all of them */
 export function taskNamed(name: string): Task {

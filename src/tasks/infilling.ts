@@ -6,9 +6,9 @@
  * the beginning: Z follows X directly, as it does in the reward.
  */
 import { UserError } from '../errors.ts'
-import type { LanguageModel } from '../models/language-model.ts'
 import { posterior } from '../rewards/posterior.ts'
-import type { Task, TaskPrompt } from './task.ts'
+import { embeddedStories } from './embedded.ts'
+import { following, type PromptModel, type Task, type TaskPrompt } from './task.ts'
 
 export type Story = { beginning: string; ending: string }
 
@@ -16,14 +16,20 @@ export const infilling: Task = {
   name: 'infilling',
   summary: 'the sentence that leads from a beginning to a given ending',
   columns: { beginning: 'what comes before the sentence', ending: 'what comes after it' },
-  prompt: ({ beginning, ending }, model) => infillingPrompt({ beginning, ending }, model),
+  optionalColumns: { known: 'a sentence between them, which begins in the replay buffer' },
+  examples: embeddedStories,
+  prompt: ({ beginning, ending, known }, model) => ({
+    ...infillingPrompt({ beginning, ending }, model),
+    ...(known && { known: [following(known)] }),
+  }),
+  chat: ({ beginning, ending }) => ({
+    messages: [{ role: 'user', content: `Write a short story that ends like this: ${ending.trim()}` }],
+    reply: beginning.trim(),
+  }),
 }
 
 /** The prompt and the reward of one story. @throws UserError where the model has no token that begins a text */
-export function infillingPrompt(
-  { beginning, ending }: Story,
-  { tokenizer, name }: Pick<LanguageModel, 'tokenizer' | 'name'>,
-): TaskPrompt {
+export function infillingPrompt({ beginning, ending }: Story, { tokenizer, name }: PromptModel): TaskPrompt {
   const separator = tokenizer.bosToken ?? tokenizer.eosToken
   if (separator === undefined)
     throw new UserError({

@@ -5,14 +5,21 @@
 import { resolve } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { describeModel, type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
+import {
+  describeModel,
+  type LanguageModel,
+  type LoadOptions,
+  loadLanguageModel,
+  localModel,
+} from '../models/language-model.ts'
 import { loadAdapter } from '../models/load-adapter.ts'
 import { modelFiles } from '../models/model-files.ts'
-import { seededRandom } from '../random.ts'
 import { grantedCores } from '../runtime/threads.ts'
-import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
+import { refuseAbsentDevice } from '../tensor/probe-device.ts'
+import { chatTokens } from '../tokenizer/chat-template.ts'
+import { parseTrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
-import { type Prompt, resolvePrompts } from '../trainers/prompts.ts'
+import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import {
   adapterFolder,
   createRunFolder,
@@ -24,12 +31,14 @@ import {
   rewind,
   writeRecord,
 } from '../trainers/run-folder.ts'
-import { type HashedFile, hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
+import { hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
 import type { TrainingState } from '../trainers/state.ts'
 import { fineTune } from '../trainers/train.ts'
-import { readExamples, splitExamples } from './examples.ts'
-import { taskNamed } from './index.ts'
+import { examplesOf, filesOf, refuseChanged } from './examples.ts'
+import { findTask } from './index.ts'
 import type { Example, Task } from './task.ts'
+import { tryReward } from './try-reward.ts'
+import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
 export type OpenRun = { folder: string; record: RunRecord; task: Task; model: LanguageModel }
@@ -44,41 +53,52 @@ export type ReadyRun = OpenRun & {
   state?: TrainingState
 }
 
-export type NewRun = {
+export type NewRun = LoadOptions & {
+  /** The name of one of our tasks, or the file of a user's own. */
   task: string
-  /** The model's folder or file. */
+  /** The model's folder, its file, or its id on the hub. */
   model: string
-  data: string
-  /** Default: a part of the data is held out. */
+  /** Default: the task's own examples. */
+  data?: string
+  /** Default: those of the task, or a part of the data is held out. */
   testData?: string
   /** The data's names for the task's columns. */
   columns?: ColumnMap
+  /** They go before the task's own. */
   training?: TrainingOptions
-  threads?: number
+  /** Write prompts in the chat template of the model. */
+  chat?: boolean
   /** Default: the next free runs/<task>-<n>. */
   folder?: string
   /** What the user typed, for the record. */
   command?: string
 }
 
-/** What may be otherwise when a run is opened again: where its model is by now, and the threads. */
-export type Reopening = { model?: string; threads?: number }
+/** What may be otherwise when a run is opened again: where its model is by now, and what computes. */
+export type Reopening = LoadOptions & { model?: string }
 
 /** Makes a run's folder and gets everything ready. @throws UserError before anything is written */
 export async function startRun(options: NewRun): Promise<ReadyRun> {
-  const task = taskNamed(options.task)
+  const task = await findTask(options.task)
   const folder = options.folder ?? nextRunFolder('runs', task.name)
   refuseExisting(folder)
+  const { data, testData } = filesOf(task, options)
+  const ofFile = (file: string | undefined) => (file === undefined ? null : hashedFileOf(file))
+  const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
+  const training = parseTrainingConfig(withDefaults(task.defaults ?? {}, options.training ?? {}), 'config')
+  const model = await recordOfModel(options.model, options)
   const record: RunRecord = {
     command: options.command ?? '',
-    task: task.name,
-    training: parseTrainingConfig(options.training ?? {}, 'config'),
-    data: await hashedFileOf(options.data),
-    testData: options.testData === undefined ? null : await hashedFileOf(options.testData),
+    task: isTaskFile(options.task) ? resolve(options.task) : task.name,
+    taskFile: isTaskFile(options.task) ? await hashedFileOf(options.task) : null,
+    model,
+    chat: options.chat ? chatTemplateOf(task, model.folder) : null,
+    training,
+    ...files,
     columns: Object.fromEntries(
       Object.entries(options.columns ?? {}).map(([ours, theirs]) => [ours, [theirs ?? []].flat()]),
     ),
-    model: { folder: resolve(options.model), sha256: hashOfModel(options.model) },
+    device: options.device ?? 'cpu',
     threads: options.threads ?? grantedCores(),
     versions: { flowtune: version, node: process.versions.node },
   }
@@ -88,13 +108,22 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   })
 }
 
+/** @throws UserError where the model or the task knows no chat */
+export function chatTemplateOf(task: Task, model: string): string {
+  const template = modelFiles(model).chatTemplate()
+  const fix = 'do without --chat'
+  if (template === undefined) throw new UserError({ what: 'the model has no chat template', where: model, fix })
+  if (!task.chat) throw new UserError({ what: `${task.name} cannot be asked for in a chat`, fix })
+  return template
+}
+
 /**
  * Goes on with a run as if it had not been stopped.
  * @param fromStep an earlier checkpoint than the latest, or 0 for the beginning
  * @throws UserError where the model or the data is not the run's any more, or the checkpoint is damaged
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
-  const record = reopened(folder, changes)
+  const record = await reopened(folder, changes)
   return prepare(folder, record, async (run) => {
     const state = await rewind(folder, fromStep)
     writeRecord(folder, record)
@@ -104,8 +133,8 @@ export async function resumeRun(folder: string, changes: Reopening = {}, fromSte
 
 /** A run's model, to use its adapter. @throws UserError where the model is not the run's */
 export async function openRun(folder: string, changes: Reopening = {}): Promise<OpenRun> {
-  const record = reopened(folder, changes)
-  return { folder, record, task: taskNamed(record.task), model: await loadModel(record) }
+  const record = await reopened(folder, changes)
+  return { folder, record, task: await taskOf(record), model: await loadModel(record) }
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
@@ -114,7 +143,7 @@ export const train = ({ folder, record, model, prompts, state }: ReadyRun, signa
     fineTune({
       ...record.training,
       model,
-      prompts: prompts.map(({ name, tokens, reward }) => ({ name, prompt: tokens, reward })),
+      prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
       resume: state,
       signal,
     }),
@@ -131,20 +160,17 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
   })
 }
 
-/** The examples of a run. @throws UserError where its data has changed */
-export async function examplesOf({ task, data, testData, columns, training }: RunRecord) {
-  const read = async ({ file, sha256 }: HashedFile) => {
-    if ((await hashedFileOf(file)).sha256 !== sha256)
-      throw new UserError({ what: 'this file has changed since the run began', where: file, fix: 'start a new run' })
-    return readExamples(file, taskNamed(task), columns)
-  }
-  return splitExamples(await read(data), seededRandom(training.seed), testData ? await read(testData) : undefined)
-}
-
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
-export const promptsOf = ({ task, model, record }: OpenRun, examples: readonly Example[]): Prompt[] =>
+export const promptsOf = (
+  { task, model, record }: Pick<OpenRun, 'task' | 'model'> & { record: Pick<RunRecord, 'training' | 'chat'> },
+  examples: readonly Example[],
+): Prompt[] =>
   resolvePrompts(
-    examples.map((example) => task.prompt(example, model)),
+    examples.map((example) => {
+      const prompt = task.prompt(example, model)
+      if (record.chat === null) return prompt
+      return { ...prompt, prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }
+    }),
     { model, maxTokens: record.training.latent.maxTokens },
   )
 
@@ -154,12 +180,14 @@ async function prepare(
   record: RunRecord,
   finish: (run: ReadyRun) => Promise<ReadyRun>,
 ): Promise<ReadyRun> {
-  const { training, heldOut } = await examplesOf(record)
+  const task = await taskOf(record)
+  const { training, heldOut } = await examplesOf({ task, record })
   const model = await loadModel(record)
   try {
-    const run = { folder, record, task: taskNamed(record.task), model }
+    const run = { folder, record, task, model }
     const prompts = promptsOf(run, training)
     if (heldOut.length > 0) promptsOf(run, heldOut)
+    if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
     return await finish({ ...run, training, prompts, heldOut })
   } catch (error) {
     await model.dispose()
@@ -167,27 +195,36 @@ async function prepare(
   }
 }
 
-const loadModel = ({ model, threads }: RunRecord) => loadLanguageModel(model.folder, { threads })
+/** @throws UserError where the task's file has changed */
+async function taskOf({ task, taskFile }: RunRecord): Promise<Task> {
+  if (taskFile) await refuseChanged(taskFile)
+  return findTask(task)
+}
+
+const loadModel = ({ model, device, threads }: RunRecord) => loadLanguageModel(model.folder, { device, threads })
 
 /** A run's record with what is otherwise now. @throws UserError where the model is another one */
-function reopened(folder: string, { model, threads }: Reopening): RunRecord {
+async function reopened(folder: string, changes: Reopening): Promise<RunRecord> {
   const record = readRecord(folder)
-  const modelFolder = model === undefined ? record.model.folder : resolve(model)
-  if (hashOfModel(modelFolder) !== record.model.sha256)
+  const model = await recordOfModel(changes.model ?? record.model.folder, changes)
+  if (model.sha256 !== record.model.sha256)
     throw new UserError({
       what: 'this is not the model of the run, or it has changed since',
-      where: modelFolder,
+      where: model.folder,
       fix: 'give the model that the run began with',
     })
   return {
     ...record,
-    model: { ...record.model, folder: modelFolder },
-    threads: threads ?? record.threads,
+    model,
+    device: changes.device ?? record.device,
+    threads: changes.threads ?? record.threads,
   }
 }
 
-/** @throws UserError saying what is missing, where the hash alone would only fail or differ */
-function hashOfModel(path: string): string {
+/** Where a model is, and what. @throws UserError saying what is missing, where the hash alone would only fail or differ */
+async function recordOfModel(spec: string, { device = 'cpu', onDownload }: LoadOptions): Promise<RunRecord['model']> {
+  await refuseAbsentDevice(device)
+  const path = await localModel(spec, { onProgress: onDownload })
   describeModel(path)
-  return modelFiles(path).contentHash()
+  return { folder: resolve(path), sha256: modelFiles(path).contentHash() }
 }

@@ -28,6 +28,7 @@ const DATA_TYPES: Record<DType, number> = {
   float64: DataType.DOUBLE,
   int64: DataType.INT64,
   int32: DataType.INT32,
+  int8: DataType.INT8,
   uint8: DataType.UINT8,
   bool: DataType.BOOL,
 }

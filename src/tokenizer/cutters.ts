@@ -5,6 +5,7 @@
 import { Tokenizer as Cutter } from '@huggingface/tokenizers'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
+import { type Quotation, quotation } from './quotation.ts'
 
 /** A step of a normalizer or pre-tokenizer; other keys depend on its type. */
 export const stepSchema = z.looseObject({ type: z.string() })
@@ -18,11 +19,14 @@ export type CutterJson = {
   pre_tokenizer: Step | null
 }
 
-/** Ways to read a text: whether `<s>` in it is special, and whether it follows another text. */
-export type Cutters = Record<'plain' | 'special' | 'plainContinuation' | 'specialContinuation', Cutter>
+/**
+ * Ways to read a text: whether `<s>` in it is special, and whether it follows another text. In a `template` it is special
+ * where it is not quoted.
+ */
+export type Cutters = Record<'plain' | 'special' | 'template' | 'plainContinuation' | 'specialContinuation', Cutter>
 
 /** The cutters of a tokenizer.json. They differ in a few settings and share the vocabulary, the large part. */
-export function createCutters(json: CutterJson, where: string): Cutters {
+export function createCutters(json: CutterJson, where: string): Cutters & Quotation {
   const exact = { ...json, pre_tokenizer: mapSteps(json.pre_tokenizer, unicodeSpaces) }
   const ordinary = { added_tokens: json.added_tokens.filter(({ special }) => !special) }
   const continuation = {
@@ -35,8 +39,15 @@ export function createCutters(json: CutterJson, where: string): Cutters {
     cutter.model = special.model
     return cutter
   }
+  const quoting = quotation(json.added_tokens.filter(({ special }) => special).map(({ content }) => content))
+  const unnormalised = { added_tokens: json.added_tokens.map((token) => ({ ...token, normalized: false })) }
+  const template = variant(unnormalised) // special tokens are found before the quotations are undone, and never after
+  const { normalizer } = template
+  template.normalizer = (text: string) => (normalizer ?? String)(quoting.unquote(text))
   return {
+    ...quoting,
     special,
+    template,
     plain: variant(ordinary),
     specialContinuation: variant(continuation),
     plainContinuation: variant({ ...ordinary, ...continuation }),
@@ -74,7 +85,7 @@ function withoutFirstSpace(step: Step): Step | null {
 }
 
 /** GPT-2's words. */
-const WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+export const WORDS = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /**
  * The library cuts GPT-2's words by JavaScript's `\s`, for which a byte order mark (U+FEFF) is a space and U+0085 is

@@ -2,6 +2,7 @@
  * @file The bytes that a vocabulary's pieces stand for. A piece is a string in tokenizer.json and a few bytes of text,
  * often not whole characters: 🙂 may be four tokens. Two codings cover the language models that flowtune reads.
  */
+import { isUtf8 } from 'node:buffer'
 import { UserError } from '../errors.ts'
 
 /**
@@ -45,6 +46,22 @@ export function bytesOfPiece(piece: string, coding: PieceCoding): Uint8Array {
 
 /** UTF-8. */
 export const bytesOfText = (text: string): Uint8Array => new TextEncoder().encode(text)
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }) // a byte order mark is a token like others
+
+/** The inverse of `bytesOfText`. Bytes that are no UTF-8 are spelled as SentencePiece spells them: `<0xF0>`. */
+export function textOfBytes(bytes: Uint8Array): string {
+  if (isUtf8(bytes)) return utf8.decode(bytes)
+  let text = ''
+  for (let at = 0; at < bytes.length; ) {
+    const length = [1, 2, 3, 4].find((length) => at + length <= bytes.length && isUtf8(bytes.subarray(at, at + length)))
+    text += length ? utf8.decode(bytes.subarray(at, at + length)) : spelled(bytes[at])
+    at += length ?? 1
+  }
+  return text
+}
+
+const spelled = (byte: number) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
 
 /**
  * GPT-2's bytes as characters: a printable character of Latin-1 is itself, the other 68 bytes take the characters from

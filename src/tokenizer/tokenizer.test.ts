@@ -70,6 +70,40 @@ for (const [name, folder] of Object.entries(REAL)) {
       }
     })
 
+    it('a text that is cut in two anywhere is put together again exactly', () => {
+      const hard = ['Once upon  a time.\n "Hi," she said… naïve 日本 🙂👩‍👩‍👧 end ', ...texts].map(expectedText)
+      for (const text of hard)
+        for (const at of characterStarts(text).slice(1)) {
+          const [prompt, latent] = [text.slice(0, at), text.slice(at)]
+          const tokens = [...tokenizer.encode(prompt), ...tokenizer.encodeContinuation(latent)]
+          expect(tokenizer.decode(tokens)).toBe(text)
+          expect(tokenizer.decodeContinuation(tokenizer.encodeContinuation(latent))).toBe(latent)
+        }
+    })
+
+    it('a prompt leaves the spaces at its end, and no other white space, to the latent', () => {
+      const prompt = (text: string) => tokenizer.encodePrompt(text)
+      expect(prompt('She said. ')).toEqual(prompt('She said.'))
+      expect(prompt('She said.')).toEqual(tokenizer.encode('She said.', { addSpecialTokens: true }))
+      expect(prompt('Answer:\n')).not.toEqual(prompt('Answer:'))
+      expect(tokenizer.textOf(prompt('Answer:\n').at(-1)!).endsWith('\n')).toBe(true)
+      const [first] = tokenizer.encodeContinuation(' The cat')
+      expect(tokenizer.textOf(first)).toMatch(/^ /) // the space is the latent's own
+    })
+
+    it('a character that is cut inside is shown as bytes, and never as U+FFFD', () => {
+      const [whole, cut] = ['🫠', '👩‍👩‍👧'].map((text) => tokenizer.encodeContinuation(text))
+      expect(whole.length).toBeGreaterThan(1)
+      for (const tokens of [whole, cut])
+        for (let length = 1; length < tokens.length; length++) {
+          const shown = tokenizer.decodeContinuation(tokens.slice(0, length))
+          expect(shown).not.toContain('\ufffd')
+        }
+      expect(tokenizer.decodeContinuation(whole.slice(0, -1))).toMatch(/^(<0x(F0|9F|AB)>)+$/)
+      expect(tokenizer.decodeContinuation([...whole.slice(0, -1), ...whole])).toMatch(/^(<0x..>)+🫠$/)
+      expect(tokenizer.decode(tokenizer.encode('\ufffd'))).toBe('\ufffd') // where it is written, it is there
+    })
+
     it('every byte that the vocabulary can spell is the byte of some token', () => {
       const bytes = Array.from({ length: tokenizer.vocabularySize }, (_, token) => tokenizer.bytesOf(token))
       const single = new Set(bytes.filter(({ length }) => length === 1).map(([byte]) => byte))
@@ -83,6 +117,9 @@ for (const [name, folder] of Object.entries(REAL)) {
     })
   })
 }
+
+/** Where characters begin: between the halves of a surrogate pair there is no text. */
+const characterStarts = (text: string) => [...text].map((_, i, all) => all.slice(0, i).join('').length)
 
 const hasStories = existsSync(path(REAL.stories260K))
 describe.skipIf(!hasStories)(`SentencePiece${hasStories ? '' : `: skipped, there is no ${REAL.stories260K}`}`, () => {
@@ -130,6 +167,17 @@ describe('a folder', () => {
     write('config.json', {})
     await expect(loadTokenizer(folder)).rejects.toThrow(/tokenizer\.json: no such file; .* holds config\.json/)
   })
+
+  it.each(['tokenizer.model', 'vocab.json'])(
+    'with a tokenizer as %s only is refused with how to convert it',
+    async (file) => {
+      write(file, {})
+      await expect(loadTokenizer(folder)).rejects.toThrow(
+        `the tokenizer is there as ${file} only: the folder holds config.json, ${file}; take tokenizer.json from the model's page, or write it: python`,
+      )
+      rmSync(join(folder, file))
+    },
+  )
 
   it('with a damaged tokenizer is refused', async () => {
     writeFileSync(join(folder, 'tokenizer.json'), '{"model":')

@@ -3,11 +3,14 @@
  * distribution over texts needs: decoding that is exact to the byte, users' text that cannot smuggle in special tokens,
  * and tokens of a text that follows another one.
  */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { readJson } from '../files.ts'
-import { createCutters, stepSchema } from './cutters.ts'
-import { bytesOfPiece, bytesOfText, type DecoderStep, pieceDecoding } from './pieces.ts'
+import { UserError } from '../errors.ts'
+import { contentsOf, readJson } from '../files.ts'
+import { type Cutters, createCutters, stepSchema } from './cutters.ts'
+import { bytesOfPiece, bytesOfText, type DecoderStep, pieceDecoding, textOfBytes } from './pieces.ts'
+import type { Quotation } from './quotation.ts'
 import { readTextLimits, type TextLimits } from './special-tokens.ts'
 
 export type EncodeOptions = {
@@ -17,36 +20,44 @@ export type EncodeOptions = {
   allowSpecial?: boolean
 }
 
-export type Tokenizer = TextLimits & {
-  /** One more than the largest id. A model's logits may have more columns: embedding matrices are often padded. */
-  vocabularySize: number
-  /** Ids of tokens that no text contains, such as `<s>` or `<|endoftext|>`. */
-  specialTokens: ReadonlySet<number>
-  /**
-   * The tokens of a text that stands alone or begins something. What the vocabulary cannot spell is lost, as in Hugging
-   * Face's tokenizers: some vocabularies lack the bytes of rare control characters.
-   */
-  encode(text: string, options?: EncodeOptions): number[]
-  /**
-   * The tokens of a text that follows other text: without the space that SentencePiece puts before every text it meets.
-   * `encodeContinuation('.')` is the full stop after a word, and ' day' begins with the token that holds its space. The
-   * tokens of both texts in one need not be those of the parts: a merge may reach across.
-   */
-  encodeContinuation(text: string, options?: Pick<EncodeOptions, 'allowSpecial'>): number[]
-  /**
-   * The text of `encode`'s tokens, special ones as they are written. Bytes that are not UTF-8, as at the end of a cut
-   * character, become U+FFFD: compare such sequences by `bytesOf`. Without tokens the text is empty.
-   */
-  decode(tokens: readonly number[]): string
-  /** The text of `encodeContinuation`'s tokens: a space at its beginning is the text's own and stays. */
-  decodeContinuation(tokens: readonly number[]): string
-  /** The bytes of one token: `<0xE2>` is one byte, ▁ and Ġ are spaces, an id that names no piece has none. */
-  bytesOf(token: number): Uint8Array
-  /** One token to be shown: its bytes as text. */
-  textOf(token: number): string
-  /** The token of a piece as tokenizer.json writes it (`▁the`, `Ġthe`, `<s>`). */
-  idOf(piece: string): number | undefined
-}
+export type Tokenizer = TextLimits &
+  Pick<Quotation, 'quote'> & {
+    /** One more than the largest id. A model's logits may have more columns: embedding matrices are often padded. */
+    vocabularySize: number
+    /** Ids of tokens that no text contains, such as `<s>` or `<|endoftext|>`. */
+    specialTokens: ReadonlySet<number>
+    /**
+     * The tokens of a text that stands alone or begins something. What the vocabulary cannot spell is lost, as in Hugging
+     * Face's tokenizers: some vocabularies lack the bytes of rare control characters.
+     */
+    encode(text: string, options?: EncodeOptions): number[]
+    /**
+     * The tokens of a text that follows other text: without the space that SentencePiece puts before every text it meets.
+     * `encodeContinuation('.')` is the full stop after a word, and ' day' begins with the token that holds its space. The
+     * tokens of both texts in one need not be those of the parts: a merge may reach across.
+     */
+    encodeContinuation(text: string, options?: Pick<EncodeOptions, 'allowSpecial'>): number[]
+    /**
+     * The tokens of a text that a latent is to follow, with those that the model's template asks for. Spaces at its end are
+     * left to the latent: a vocabulary's words begin with their space, and after a lone one a model knows few of them.
+     */
+    encodePrompt(text: string): number[]
+    /** The tokens of a rendered template: special ones are special, but for those in parts that went through `quote`. */
+    encodeTemplate(text: string): number[]
+    /**
+     * The text of `encode`'s tokens, special ones as they are written. Bytes that are not UTF-8, as at the end of a cut
+     * character, are spelled: `<0xF0>`. Compare such sequences by `bytesOf`. Without tokens the text is empty.
+     */
+    decode(tokens: readonly number[]): string
+    /** The text of `encodeContinuation`'s tokens: a space at its beginning is the text's own and stays. */
+    decodeContinuation(tokens: readonly number[]): string
+    /** The bytes of one token: `<0xE2>` is one byte, ▁ and Ġ are spaces, an id that names no piece has none. */
+    bytesOf(token: number): Uint8Array
+    /** One token to be shown: its bytes as text. */
+    textOf(token: number): string
+    /** The token of a piece as tokenizer.json writes it (`▁the`, `Ġthe`, `<s>`). */
+    idOf(piece: string): number | undefined
+  }
 
 const decoderStep: z.ZodType<DecoderStep> = stepSchema.extend({
   get decoders() {
@@ -72,21 +83,39 @@ const tokenizerSchema = z.looseObject({
 
 export type TokenizerJson = z.infer<typeof tokenizerSchema>
 
+/** What a tokenizer is made of: tokenizer.json or what says the same, where it comes from, and a text's ends. */
+export type TokenizerSource = { json: TokenizerJson; limits: TextLimits; path: string }
+
 /** The tokenizer of a model folder. @throws UserError where tokenizer.json is absent, damaged or of an unknown kind */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const path = join(folder, 'tokenizer.json')
-  const json = readJson(path, tokenizerSchema)
-  return createTokenizer(json, (idOf) => readTextLimits(folder, idOf), path)
+  return createTokenizer(readTokenizer(folder))
 }
 
-/** The tokenizer that a tokenizer.json describes; complaints call it `where`. @throws UserError as `loadTokenizer` */
-export function createTokenizer(
-  json: TokenizerJson,
-  textLimits: (idOf: (piece: string) => number | undefined) => TextLimits,
-  where: string,
-): Tokenizer {
-  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, where)
-  const cutters = createCutters(json, where)
+/** What the tokenizer of a model folder is made of. @throws UserError as `loadTokenizer` */
+export function readTokenizer(folder: string): TokenizerSource {
+  const path = join(folder, 'tokenizer.json')
+  if (!existsSync(path)) refuseOtherForms(folder)
+  const json = readJson(path, tokenizerSchema)
+  const idOf = (piece: string) =>
+    json.added_tokens.findLast(({ content }) => content === piece)?.id ?? json.model.vocab[piece]
+  return { json, limits: readTextLimits(folder, idOf), path }
+}
+
+/** @throws UserError where the folder has a tokenizer in a form from before tokenizer.json */
+function refuseOtherForms(folder: string): void {
+  const other = ['tokenizer.model', 'vocab.json'].find((file) => existsSync(join(folder, file)))
+  if (other === undefined) return
+  throw new UserError({
+    what: `the tokenizer is there as ${other} only: the folder holds ${contentsOf(folder)}`,
+    where: folder,
+    fix: `take tokenizer.json from the model's page, or write it: python -c "from transformers import AutoTokenizer as T; T.from_pretrained('${folder}').save_pretrained('${folder}')"`,
+  })
+}
+
+/** The tokenizer that a tokenizer.json describes. @throws UserError as `loadTokenizer` */
+export function createTokenizer({ json, limits, path }: TokenizerSource): Tokenizer {
+  const { coding, dropsFirstSpace } = pieceDecoding(json.decoder, path)
+  const cutters = createCutters(json, path)
   const ids = new Map(Object.entries(json.model.vocab))
   const bytes: Uint8Array[] = []
   for (const [piece, id] of ids) bytes[id] = bytesOfPiece(piece, coding)
@@ -96,16 +125,20 @@ export function createTokenizer(
   }
   const idOf = (piece: string) => ids.get(piece)
   const bytesOf = (token: number) => bytes[token] ?? new Uint8Array(0)
-  const decodeContinuation = (tokens: readonly number[]) => utf8.decode(Buffer.concat(tokens.map(bytesOf)))
+  const decodeContinuation = (tokens: readonly number[]) => textOfBytes(Buffer.concat(tokens.map(bytesOf)))
+  const cut = (way: keyof Cutters, text: string, addSpecialTokens = false) =>
+    cutters[way].encode(text, { add_special_tokens: addSpecialTokens }).ids
   return {
-    ...textLimits(idOf),
+    ...limits,
     vocabularySize: bytes.length,
     specialTokens: new Set(json.added_tokens.filter(({ special }) => special).map(({ id }) => id)),
-    encode: (text, { addSpecialTokens = false, allowSpecial = false } = {}) =>
-      cutters[allowSpecial ? 'special' : 'plain'].encode(text, { add_special_tokens: addSpecialTokens }).ids,
+    quote: cutters.quote,
+    encode: (text, { addSpecialTokens, allowSpecial = false } = {}) =>
+      cut(allowSpecial ? 'special' : 'plain', text, addSpecialTokens),
     encodeContinuation: (text, { allowSpecial = false } = {}) =>
-      cutters[allowSpecial ? 'specialContinuation' : 'plainContinuation'].encode(text, { add_special_tokens: false })
-        .ids,
+      cut(allowSpecial ? 'specialContinuation' : 'plainContinuation', text),
+    encodePrompt: (text) => cut('plain', text.replace(/ +$/, ''), true),
+    encodeTemplate: (text) => cut('template', text),
     decode: (tokens) => decodeContinuation(tokens).replace(dropsFirstSpace ? /^ / : /^/, ''),
     decodeContinuation,
     bytesOf,
@@ -113,5 +146,3 @@ export function createTokenizer(
     idOf,
   }
 }
-
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true }) // a byte order mark is a token like others

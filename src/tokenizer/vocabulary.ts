@@ -30,6 +30,25 @@ export function tokenBias(vocabularySize: number, { allowed, forbidden = [] }: T
 }
 
 /**
+ * The tokens that are meant by ids and texts. A text means every token that stands for just this text: "dog" is not " dog".
+ * @throws UserError for a text that no token stands for
+ */
+export function tokensNamed(tokenizer: Tokenizer, names: readonly (number | string)[], where: string): number[] {
+  if (names.every((name) => typeof name === 'number')) return [...names]
+  const texts = Array.from({ length: tokenizer.vocabularySize }, (_, token) => tokenizer.textOf(token))
+  return names.flatMap((name) => {
+    if (typeof name === 'number') return name
+    const tokens = texts.flatMap((text, token) => (text === name ? token : []))
+    if (tokens.length > 0) return tokens
+    throw new UserError({
+      what: `no token of the model stands for ${JSON.stringify(name)}`,
+      where,
+      fix: 'words begin with their space, as in " dog"; a text of several tokens cannot be named here',
+    })
+  })
+}
+
+/**
  * The token ⊤ that ends a latent: that of a text as it appears after a word ('.', '\n'), or a special token ('</s>').
  * @throws UserError where the text takes no or several tokens
  */

@@ -10,6 +10,7 @@ import { parseConfig } from './strict-config.ts'
 
 const count = z.number().int().positive()
 const fraction = z.number().min(0).max(1)
+const token = z.union([z.number().int().nonnegative(), z.string().min(1)])
 
 export const trainingSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0).describe('every random draw of the run follows from it'),
@@ -33,8 +34,18 @@ export const trainingSchema = z.strictObject({
       stop: z.string().min(1).default('.').describe('the text of the token that ends a latent'),
       minTokens: z.number().int().nonnegative().default(0),
       maxTokens: count.default(16).describe('without the terminal token, which is forced after so many'),
-      allowedTokens: z.array(z.number().int().nonnegative()).min(1).nullable().default(null),
-      forbiddenTokens: z.array(z.number().int().nonnegative()).default([]),
+      allowedTokens: z.array(token).min(1).nullable().default(null).describe('ids, or texts of one token each'),
+      forbiddenTokens: z.array(token).default([]).describe('ids, or texts of one token each'),
+      plainSentence: z
+        .boolean()
+        .default(false)
+        .describe("forbid what does not belong into one plain sentence: the paper's list for continuation"),
+      renormaliseReward: z
+        .boolean()
+        .default(false)
+        .describe(
+          "the limits of latents hold for the reward's likelihoods too, as in the paper's continuation: each token's is renormalised over what is allowed",
+        ),
     })
     .refine(({ minTokens, maxTokens }) => minTokens <= maxTokens, 'must have minTokens no larger than maxTokens')
     .prefault({}),
@@ -52,11 +63,12 @@ export const trainingSchema = z.strictObject({
       rank: count.default(32),
       alpha: z.number().positive().default(32),
       targets: z
-        .array(z.string().min(1))
-        .min(1)
+        .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
         .nullable()
         .default(null)
-        .describe("null: the architecture's own choice"),
+        .describe(
+          'names or last parts of names, "all-linear", or a pattern of whole names; null: the architecture\'s choice',
+        ),
     })
     .prefault({}),
   optimizer: z
@@ -71,11 +83,37 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({}),
   replay: replayConfigSchema.prefault({}),
+  collapseFraction: fraction
+    .default(0.1)
+    .describe(
+      "warn when the first token's entropy falls below this fraction of what it was at the beginning; 0: never",
+    ),
   checkpoints: z.strictObject({ every: count.default(50).describe('steps'), keep: count.default(2) }).prefault({}),
 })
 
 export type TrainingConfig = z.output<typeof trainingSchema>
 export type TrainingOptions = z.input<typeof trainingSchema>
+
+/**
+ * Options over defaults, key by key. A range or a way from one value to another is one value: neither of its ends goes
+ * with the other's of somebody else.
+ */
+export const withDefaults = (defaults: TrainingOptions, options: TrainingOptions): TrainingOptions =>
+  merged(defaults as JsonObject, options as JsonObject)
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+function merged(defaults: JsonObject, options: JsonObject): JsonObject {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  const values = given.map(([key, value]) => {
+    const usual = defaults[key]
+    return [key, isObject(usual) && isObject(value) && !('from' in value) ? merged(usual, value) : value]
+  })
+  return { ...defaults, ...Object.fromEntries(values) }
+}
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** @throws UserError listing every mistake, with the nearest known key for an unknown one */
 export const parseTrainingConfig = (options: unknown, where: string): TrainingConfig =>

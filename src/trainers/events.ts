@@ -8,6 +8,8 @@ export type StepMetrics = {
   'reward/logMean': number
   /** Mean log q of the same latents. */
   'policy/logMean': number
+  /** Entropy of the first token of the same latents, ⊤ among the tokens, as they estimate it: the mean of −log q. */
+  'policy/firstTokenEntropy': number
   /** Fraction of distinct latents among all that were sampled in this step, replayed ones aside. */
   'samples/distinctFraction': number
   'samples/count': number
@@ -25,9 +27,13 @@ export type StepMetrics = {
 
 export type SampleRecord = { prompt: string; tokens: readonly number[]; logQ: number; logReward: number }
 
+/** What a user should know, and what to do about it where it is not meant. */
+export type Warning = { what: string; fix: string }
+
 export type TrainingEvent =
   | { kind: 'started'; step: number; steps: number; parameters: { frozen: number; trained: number } }
   | { kind: 'step'; step: number; metrics: StepMetrics }
+  | ({ kind: 'warning'; step: number } & Warning)
   /** A few latents of the policy itself with log q and untempered log R, before this step's update. */
   | { kind: 'samples'; step: number; samples: SampleRecord[] }
   /** A state to keep. It is plain data that the next step overwrites: save it before asking for the next event. */

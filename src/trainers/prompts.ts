@@ -1,9 +1,11 @@
 /** @file Prompts with their rewards, checked before any work, and the latents that may answer them. */
 import { UserError } from '../errors.ts'
+import { describeContext } from '../models/architecture.ts'
 import type { LanguageModel } from '../models/language-model.ts'
-import { type Reward, type Text, tokensOf } from '../rewards/reward.ts'
+import { continuationOf, type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
-import { stopToken, tokenBias } from '../tokenizer/vocabulary.ts'
+import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
+import { stopToken, tokenBias, tokensNamed } from '../tokenizer/vocabulary.ts'
 import type { TrainingConfig } from './config.ts'
 
 /** A prompt that latents are sampled for. */
@@ -12,10 +14,12 @@ export type Prompt = {
   name: string
   tokens: readonly number[]
   reward: Reward
+  /** Latents that are known to be good, with or without ⊤ at their end; they begin in the replay buffer. */
+  known: readonly (readonly number[])[]
 }
 
 /** A prompt as a user gives it: text or tokens, with a reward of its own where the run's is not meant. */
-export type PromptInput = Text | { name?: string; prompt: Text; reward?: Reward }
+export type PromptInput = Text | { name?: string; prompt: Text; reward?: Reward; known?: readonly Text[] }
 
 /** @throws UserError for an empty list, a missing reward, an empty prompt or one that leaves no room for the latent */
 export function resolvePrompts(
@@ -27,7 +31,7 @@ export function resolvePrompts(
   const { contextLength } = model.description.dimensions
   const names = new Map<string, number>()
   return inputs.map((input, i) => {
-    const given = typeof input === 'object' && 'prompt' in input ? input : { prompt: input }
+    const given: Exclude<PromptInput, Text> = typeof input === 'object' && 'prompt' in input ? input : { prompt: input }
     const name = given.name ?? (typeof given.prompt === 'string' ? given.prompt : `prompt ${i + 1}`)
     const tokens = tokensOf(given.prompt, model.tokenizer)
     const own = given.reward ?? reward
@@ -36,13 +40,14 @@ export function resolvePrompts(
     if (tokens.length === 0) throw new UserError({ what: 'it has no tokens', where, fix: 'give it text' })
     if (tokens.length + maxTokens + 1 > contextLength)
       throw new UserError({
-        what: `it has ${tokens.length} tokens; ${model.name} reads ${contextLength} and the latent may take ${maxTokens + 1}`,
+        what: `it has ${tokens.length} tokens; ${model.name} reads ${describeContext(model.description)} and the latent may take ${maxTokens + 1}`,
         where,
         fix: 'shorten it, or lower latent.maxTokens',
       })
     const namesakes = names.get(name) ?? 0
     names.set(name, namesakes + 1)
-    return { name: namesakes === 0 ? name : `${name} (${namesakes + 1})`, tokens, reward: own }
+    const known = (given.known ?? []).map((text) => continuationOf(text, model.tokenizer))
+    return { name: namesakes === 0 ? name : `${name} (${namesakes + 1})`, tokens, reward: own, known }
   })
 }
 
@@ -52,17 +57,20 @@ export function supportOf(
   { description, tokenizer }: LanguageModel,
 ): Support {
   const { vocabulary } = description.dimensions
-  const { allowedTokens, forbiddenTokens, minTokens, maxTokens } = latent
+  const { allowedTokens, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } = latent
+  const named = (tokens: readonly (number | string)[], where: string) => tokensNamed(tokenizer, tokens, where)
   const nameless = range(tokenizer.vocabularySize, vocabulary) // columns that only pad the matrix stand for no text
   const bias = tokenBias(vocabulary, {
-    ...(allowedTokens && { allowed: allowedTokens }),
-    forbidden: [...forbiddenTokens, ...nameless],
+    ...(allowedTokens && { allowed: named(allowedTokens, 'latent.allowedTokens') }),
+    forbidden: [
+      ...named(forbiddenTokens, 'latent.forbiddenTokens'),
+      ...(plainSentence ? unfitForSentence(tokenizer) : []),
+      ...nameless,
+    ],
   })
   const isFree = bias.every((value) => value === 0)
-  return checkSupport(
-    { stop: stopToken(tokenizer, latent.stop), minTokens, maxTokens, ...(!isFree && { bias }) },
-    vocabulary,
-  )
+  const stop = stopToken(tokenizer, latent.stop)
+  return checkSupport({ stop, minTokens, maxTokens, ...(!isFree && { bias }), renormaliseReward }, vocabulary)
 }
 
 const range = (from: number, to: number) => Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i)

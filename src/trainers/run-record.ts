@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { devices } from '../runtime/providers.ts'
 import { trainingSchema } from './config.ts'
 import { readBytes } from './text-file.ts'
 
@@ -13,11 +14,14 @@ const hashedFile = z.strictObject({ file: z.string(), sha256: z.string() })
 
 export const runRecordSchema = z.strictObject({
   command: z.string().describe('as it was typed'),
-  task: z.string(),
+  task: z.string().describe('its name, or the file of a task of the user'),
+  taskFile: hashedFile.nullable().default(null).describe('null: the task is one of ours'),
+  chat: z.string().nullable().default(null).describe('the chat template that prompts are written in; null: plain text'),
   model: z.strictObject({ folder: z.string(), sha256: z.string() }),
-  data: hashedFile,
+  data: hashedFile.nullable().describe('null: the rows that the task brings along'),
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
+  device: z.enum(devices).default('cpu'),
   threads: z.number().int().positive(),
   training: trainingSchema,
   versions: z.strictObject({ flowtune: z.string(), node: z.string() }),

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { type ReplayBuffer, replayBufferSchema } from '../gflownet/replay-buffer.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
+import { type FirstTokenWatch, unwatched } from './collapse.ts'
 import type { AdamWState } from './optimizer.ts'
 
 /** Learned log Z(X) of one prompt with its own Adam state, for trajectory balance. */
@@ -19,6 +20,7 @@ export type TrainingState = {
   optimizer: AdamWState
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
+  firstToken: FirstTokenWatch
 }
 
 const learnedPartition = z.strictObject({ value: z.number(), step: z.number(), first: z.number(), second: z.number() })
@@ -29,10 +31,13 @@ const jsonSchema = z.strictObject({
   optimizerStep: z.number().int().nonnegative(),
   buffer: replayBufferSchema,
   logPartitions: z.record(z.string(), learnedPartition),
+  firstToken: z
+    .strictObject({ steps: z.number().int(), early: z.number(), lately: z.number(), warned: z.boolean() })
+    .default(unwatched),
 })
 
 /** The state as a checkpoint stores it: arrays by name, and the rest as JSON. */
-export function packState({ step, seed, adapter, optimizer, buffer, logPartitions }: TrainingState): {
+export function packState({ step, seed, adapter, optimizer, buffer, logPartitions, firstToken }: TrainingState): {
   tensors: NamedTensors
   json: unknown
 } {
@@ -46,14 +51,22 @@ export function packState({ step, seed, adapter, optimizer, buffer, logPartition
     ]),
     // JSON writes the −∞ of prefixes that may not end as null, and the schema reads it back
     json: JSON.parse(
-      JSON.stringify({ step, seed, lora: adapter.config, optimizerStep: optimizer.step, buffer, logPartitions }),
+      JSON.stringify({
+        step,
+        seed,
+        lora: adapter.config,
+        optimizerStep: optimizer.step,
+        buffer,
+        logPartitions,
+        firstToken,
+      }),
     ),
   }
 }
 
 /** The inverse of packState, bit for bit. @throws ZodError where the JSON is not of this form */
 export function unpackState({ tensors, json }: { tensors: NamedTensors; json: unknown }): TrainingState {
-  const { step, seed, lora, optimizerStep, buffer, logPartitions } = jsonSchema.parse(json)
+  const { step, seed, lora, optimizerStep, buffer, logPartitions, firstToken } = jsonSchema.parse(json)
   const group = (name: string): NamedTensors =>
     Object.fromEntries(
       Object.entries(tensors).flatMap(([key, tensor]) =>
@@ -67,5 +80,6 @@ export function unpackState({ tensors, json }: { tensors: NamedTensors; json: un
     optimizer: { step: optimizerStep, first: group('first'), second: group('second') },
     buffer,
     logPartitions,
+    firstToken,
   }
 }

@@ -2,11 +2,11 @@
  * @file The loop: sample, reward, replay, learn, report. Everything that a run does is said in its events; nothing is
  * printed and nothing written here.
  */
-import { initialAdapter } from '../adapters/lora.ts'
+import { chooseTargets, initialAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { type LearnResult, learnStep } from '../gflownet/learn-step.ts'
-import { draw, emptyBuffer, insert } from '../gflownet/replay-buffer.ts'
+import { draw, emptyBuffer, insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
 import { temperedLogReward, untemperedTerms } from '../gflownet/reward-temperature.ts'
 import { schedule, warmUp } from '../gflownet/schedules.ts'
 import { type Trajectory, terminalLogReward } from '../gflownet/trajectory.ts'
@@ -20,8 +20,10 @@ import type { Support } from '../sampling/support.ts'
 import { type BoundTool, bindTool, type Tool } from '../sampling/tools.ts'
 import { behaviourTemperatures, countSources } from './behaviour.ts'
 import { checkedRewards } from './checked-rewards.ts'
+import { unwatched, watchFirstToken } from './collapse.ts'
 import { parseTrainingConfig, type TrainingConfig, type TrainingOptions } from './config.ts'
 import type { StepMetrics, TrainingEvent } from './events.ts'
+import { seedBuffer } from './known-latents.ts'
 import { learnPartition } from './learned-partition.ts'
 import { type AdamW, adamW } from './optimizer.ts'
 import { type Prompt, type PromptInput, resolvePrompts, supportOf } from './prompts.ts'
@@ -71,12 +73,14 @@ export async function* fineTune({
   for (const { reward, tokens } of run.prompts)
     await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })
-  let state = resume ?? initialState(run, optimizer)
+  const seeded = resume ? undefined : await seedBuffer(emptyBuffer(config.replay), run.prompts, run)
+  let state = resume ?? initialState(run, optimizer, seeded!.buffer)
   const parameters = {
     frozen: parameterCount(model.description),
     trained: Object.values(state.adapter.weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
   }
   yield { kind: 'started', step: state.step, steps: config.steps, parameters }
+  if (seeded?.warning) yield { kind: 'warning', step: 0, ...seeded.warning }
 
   while (state.step < config.steps && !signal?.aborted) {
     const before = performance.now()
@@ -108,11 +112,15 @@ export async function* fineTune({
       logPartitions: learnPartitions(state, results, config),
     }
     const metrics = measure(run, state, results, update.gradientNorm)
+    const entropy = metrics['policy/firstTokenEntropy']
+    const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
+    state = { ...state, firstToken: watch }
     yield {
       kind: 'step',
       step: state.step,
       metrics: { ...metrics, 'time/stepSeconds': (performance.now() - before) / 1000 },
     }
+    if (warning) yield { kind: 'warning', step: state.step, ...warning }
     if (state.step % config.checkpoints.every === 0 && state.step < config.steps)
       yield { kind: 'checkpoint', step: state.step, state }
   }
@@ -139,23 +147,19 @@ type PromptResult = {
   seconds: { sample: number; reward: number; learn: number }
 }
 
-function initialState({ model, config, random }: Run, optimizer: AdamW): TrainingState {
+function initialState({ model, config, random }: Run, optimizer: AdamW, buffer: ReplayBuffer): TrainingState {
   const { rank, alpha, targets } = config.lora
-  const lora = { rank, alpha, targets: targets ?? model.description.defaultTargets }
-  const adapter = initialAdapter(lora, model.description.linears, random)
-  if (Object.keys(adapter.weights).length === 0)
-    throw new UserError({
-      what: `no layer of the model is called ${lora.targets.join(' or ')}`,
-      where: 'lora.targets',
-      fix: `choose among ${[...new Set(model.description.linears.map(({ module }) => module.split('.').at(-1)))].join(', ')}`,
-    })
+  const { linears, defaultTargets } = model.description
+  const lora = { rank, alpha, targets: chooseTargets(targets ?? defaultTargets, linears) }
+  const adapter = initialAdapter(lora, linears, random)
   return {
     step: 0,
     seed: config.seed,
     adapter,
     optimizer: optimizer.initialState(adapter.weights),
-    buffer: emptyBuffer(config.replay),
+    buffer,
     logPartitions: {},
+    firstToken: unwatched,
   }
 }
 
@@ -282,9 +286,7 @@ function measure(
   const done = step - 1
   const fresh = results.flatMap((result) => result.fresh)
   const own = results.flatMap(({ fresh, learned }) =>
-    fresh.flatMap((trajectory, n) =>
-      trajectory.source === 'policy' ? [{ trajectory, logQ: learned.scores[n].logQ }] : [],
-    ),
+    fresh.flatMap((trajectory, n) => (trajectory.source === 'policy' ? [{ trajectory, ...learned.scores[n] }] : [])),
   )
   const seconds = (phase: keyof PromptResult['seconds']) =>
     results.reduce((sum, result) => sum + result.seconds[phase], 0)
@@ -292,6 +294,7 @@ function measure(
     'loss/objective': mean(results.map(({ learned }) => learned.loss)),
     'reward/logMean': mean(own.map(({ trajectory }) => terminalLogReward(trajectory))),
     'policy/logMean': mean(own.map(({ logQ }) => logQ)),
+    'policy/firstTokenEntropy': mean(own.map(({ logTokens, logStop }) => -(logTokens[0] ?? logStop[0]))),
     'samples/distinctFraction': mean(results.map(({ fresh }) => distinctFraction(fresh.map(({ tokens }) => tokens)))),
     'samples/count': fresh.length,
     'samples/length': mean(fresh.map(({ tokens }) => tokens.length)),

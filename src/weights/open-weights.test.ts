@@ -38,6 +38,16 @@ describe('a single file', () => {
   })
 })
 
+it.each(['pytorch_model.bin', 'pytorch_model-00001-of-00002.bin', 'consolidated.00.pth'])(
+  'a pickle, %s, is refused with how to convert it',
+  (file) => {
+    writeFileSync(join(folder, file), '')
+    expect(() => openWeights(folder)).toThrow(
+      /the weights are there as .* only, a Python pickle: reading it may run any code; .*save_pretrained/,
+    )
+  },
+)
+
 describe('shards', () => {
   it('are read as one model', () => {
     writeSafetensors(join(folder, 'model-00001-of-00002.safetensors'), { a: float32([2], [1, 2]) })
@@ -75,8 +85,8 @@ describe('shards', () => {
 describe('a folder without weights', () => {
   it('is refused with what it holds', () => {
     expect(() => openWeights(folder)).toThrow(/no weights: the folder holds nothing/)
-    writeFileSync(join(folder, 'pytorch_model.bin'), '')
-    expect(() => openWeights(folder)).toThrow(/holds pytorch_model\.bin; give a folder with model\.safetensors/)
+    writeFileSync(join(folder, 'notes.txt'), '')
+    expect(() => openWeights(folder)).toThrow(/holds notes\.txt; give a folder with model\.safetensors/)
     expect(() => openWeights(join(folder, 'absent'))).toThrow(/there is no such folder/)
   })
 })

@@ -1,5 +1,5 @@
 /** @file The weights of a model folder in Hugging Face form: one safetensors file, or shards that an index lists. */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../errors.ts'
@@ -23,6 +23,11 @@ export type Weights = {
   shapeOf(name: string): readonly number[]
   /** One tensor, floating-point numbers as float32. @throws UserError where there is no tensor of that name */
   read(name: string): HostTensor
+  /**
+   * The float32 values of a tensor in order, at most `elements` (whole rows) at a time; a part is overwritten when the
+   * next is asked for. @throws UserError where there is no tensor of that name
+   */
+  parts(name: string, elements: number): Iterable<Float32Array>
   close(): void
 }
 
@@ -33,6 +38,13 @@ export function openWeights(folder: string): Weights {
     const file = openSafetensors(join(folder, SINGLE_FILE))
     return weightsOf(folder, new Map([...file.entries.keys()].map((name) => [name, file])))
   }
+  const pickle = existsSync(folder) && readdirSync(folder).find((file) => /\.(bin|pth|pt|ckpt)$/.test(file))
+  if (pickle)
+    throw new UserError({
+      what: `the weights are there as ${pickle} only, a Python pickle: reading it may run any code`,
+      where: folder,
+      fix: `take ${SINGLE_FILE} from the model's page, or write it: python -c "from transformers import AutoModelForCausalLM as M; M.from_pretrained('${folder}').save_pretrained('${folder}')"`,
+    })
   throw new UserError({
     what: `no weights: the folder holds ${contentsOf(folder)}`,
     where: folder,
@@ -88,6 +100,7 @@ function weightsOf(folder: string, files: ReadonlyMap<string, SafetensorsFile>):
     has: (name) => files.has(name),
     shapeOf: (name) => entryOf(name).shape,
     read: (name) => fileOf(name).read(name),
+    parts: (name, elements) => fileOf(name).parts(name, elements),
     close: () => new Set(files.values()).forEach((file) => void file.close()),
   }
 }

@@ -26,6 +26,11 @@ export type SafetensorsFile = Header & {
   path: string
   /** A tensor to compute with: floats of 16 and 64 bits become float32. @throws UserError for an unknown name */
   read(name: string): HostTensor
+  /**
+   * The float32 values of a floating-point tensor in order, at most `elements` at a time; a part is overwritten when the
+   * next is asked for. @throws UserError for an unknown name, and for whole numbers
+   */
+  parts(name: string, elements: number): Iterable<Float32Array>
   /** A tensor in its stored type, bit for bit. @throws UserError for an unknown name or a type without an array */
   readStored(name: string): HostTensor
   close(): void
@@ -37,15 +42,24 @@ export function openSafetensors(path: string): SafetensorsFile {
   try {
     const header = readHeader(file, path)
     let open = true
-    const reading = (read: (file: number, entry: Entry, where: string) => HostTensor) => (name: string) => {
-      if (!open) throw new Error(`${path} was closed before ${name} was read`) // the number may be another file's now
-      return read(file, entryOf(header, name, path), `${path}, tensor ${name}`)
-    }
+    const reading =
+      <Asked extends unknown[], Read>(read: (file: number, entry: Entry, where: string, ...asked: Asked) => Read) =>
+      (name: string, ...asked: Asked): Read => {
+        if (!open) throw new Error(`${path} was closed before ${name} was read`) // the number may be another file's now
+        return read(file, entryOf(header, name, path), `${path}, tensor ${name}`, ...asked)
+      }
     const close = () => {
       if (open) closeSync(file)
       open = false
     }
-    return { path, ...header, read: reading(readWidened), readStored: reading(readStored), close }
+    return {
+      path,
+      ...header,
+      read: reading(readWidened),
+      parts: reading(readParts),
+      readStored: reading(readStored),
+      close,
+    }
   } catch (error) {
     closeSync(file)
     throw error
@@ -81,22 +95,35 @@ function entryOf({ entries }: Header, name: string, path: string): Entry {
 type Widen = (bytes: Uint8Array<ArrayBuffer>, values: Float32Array) => void
 
 const WIDENERS: Partial<Record<StoredType, Widen>> = {
+  F32: ({ buffer, byteLength }, values) => values.set(new Float32Array(buffer, 0, byteLength / 4)),
   F16: ({ buffer, byteLength }, values) => widenFloat16(new Uint16Array(buffer, 0, byteLength / 2), values),
   BF16: ({ buffer, byteLength }, values) => widenBfloat16(new Uint16Array(buffer, 0, byteLength / 2), values),
   F64: ({ buffer, byteLength }, values) => values.set(new Float64Array(buffer, 0, byteLength / 8)),
 }
 
 function readWidened(file: number, entry: Entry, where: string): HostTensor {
-  const widen = WIDENERS[entry.dtype]
-  if (!widen) return readStored(file, entry, where)
+  if (entry.dtype === 'F32' || !WIDENERS[entry.dtype]) return readStored(file, entry, where)
   const data = new Float32Array(sizeOf(entry.shape))
-  const chunk = new Uint8Array(Math.min(CHUNK_BYTES, entry.bytes))
-  for (let start = 0; start < entry.bytes; start += CHUNK_BYTES) {
-    const bytes = chunk.subarray(0, Math.min(CHUNK_BYTES, entry.bytes - start))
-    readBytes(file, bytes, entry.offset + start, where)
-    widen(bytes, data.subarray(start / STORED_TYPES[entry.dtype].bytes))
+  let done = 0
+  for (const part of readParts(file, entry, where, CHUNK_BYTES / STORED_TYPES[entry.dtype].bytes)) {
+    data.set(part, done)
+    done += part.length
   }
   return { dtype: 'float32', shape: entry.shape, data }
+}
+
+function* readParts(file: number, entry: Entry, where: string, elements: number): Generator<Float32Array> {
+  const widen = WIDENERS[entry.dtype]
+  if (!widen) throw new UserError({ what: `type ${entry.dtype} is no floating-point type`, where })
+  const width = STORED_TYPES[entry.dtype].bytes
+  const count = entry.bytes / width
+  const bytes = new Uint8Array(Math.min(elements, count) * width)
+  const values = new Float32Array(Math.min(elements, count))
+  for (let start = 0; start < count; start += elements) {
+    const here = Math.min(elements, count - start)
+    widen(readBytes(file, bytes.subarray(0, here * width), entry.offset + start * width, where), values)
+    yield values.subarray(0, here)
+  }
 }
 
 /** The array that holds each type. Files are little-endian, as are all processors that onnxruntime-node runs on. */
@@ -106,6 +133,7 @@ const ARRAYS: Record<DType, new (buffer: ArrayBuffer) => TypedArray> = {
   float16: Uint16Array,
   int64: BigInt64Array,
   int32: Int32Array,
+  int8: Int8Array,
   uint8: Uint8Array,
   bool: Uint8Array,
 }

@@ -2,7 +2,7 @@
 import { defineOp } from '../define-op.ts'
 import { CONTRIB } from '../onnx.ts'
 import type { Tensor } from '../tensor.ts'
-import { add, mul, sigmoid, sub, tanh } from './elementwise.ts'
+import { add, erf, exp, mul, sigmoid, sub, tanh } from './elementwise.ts'
 
 export const siluOp = defineOp('silu', {
   outputs: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
@@ -29,7 +29,20 @@ export const geluTanhOp = defineOp('geluTanh', {
   },
 })
 
+export const geluOp = defineOp('gelu', {
+  outputs: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
+  emit: (onnx, [x]) => [onnx.node('Gelu', [x])],
+  // y = x·Φ(x): y' = Φ(x) + x·φ(x) with the normal distribution's Φ = (1 + erf(x/√2))/2 and φ = exp(−x²/2)/√(2π)
+  gradient: ({ inputs: [x], upstream }) => {
+    const cumulative = mul(add(erf(mul(x, Math.SQRT1_2)), 1), 0.5)
+    const density = mul(exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI))
+    return [mul(upstream, add(cumulative, mul(x, density)))]
+  },
+})
+
 /** x·σ(x): SiLU, the gate of Llama's feed-forward layer. */
 export const silu = (x: Tensor): Tensor => siluOp([x], undefined)
 /** GELU in its tanh approximation, GPT-2's "gelu_new". */
 export const geluTanh = (x: Tensor): Tensor => geluTanhOp([x], undefined)
+/** GELU by the error function. */
+export const gelu = (x: Tensor): Tensor => geluOp([x], undefined)

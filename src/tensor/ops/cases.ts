@@ -25,6 +25,43 @@ const numbers = (shape: number[], seed = 1, offset = 0) =>
 const x = numbers([2, 3])
 const y = numbers([3], 2)
 const positive = numbers([2, 3], 3, 1.5)
+/** Two rows of 64 numbers in blocks; as float16 bits 0x3800 is a half, 0x3c00 is one, 0x4000 two, 0x4200 three. */
+const halves = { dtype: 'float16', shape: [2, 2], data: Uint16Array.of(0x3800, 0x3c00, 0x4000, 0x4200) } as const
+const wholes: HostTensor = {
+  dtype: 'int8',
+  shape: [2, 64],
+  data: Int8Array.from({ length: 128 }, (_, i) => ((i * 37) % 15) - 7),
+}
+const nibbles: HostTensor = {
+  dtype: 'uint8',
+  shape: [2, 32],
+  data: Uint8Array.from({ length: 64 }, (_, i) => (i * 89) % 256),
+}
+const zeroPoints: HostTensor = { dtype: 'uint8', shape: [2, 2], data: Uint8Array.of(0, 7, 8, 15) }
+const steps = [0.5, 1, 2, 3]
+const decoded = {
+  int8: Array.from(wholes.data as Int8Array, (value, i) => value * steps[Math.floor(i / 32)]),
+  int4: Array.from({ length: 128 }, (_, i) => {
+    const byte = Number(nibbles.data[Math.floor(i / 64) * 32 + (i % 32)])
+    const block = Math.floor(i / 32)
+    return ((i % 64 < 32 ? byte & 15 : byte >> 4) - Number(zeroPoints.data[block])) * steps[block]
+  }),
+}
+/** Vectors times a matrix given row by row. */
+const product = (x: HostTensor, matrix: number[], transposed: boolean) => {
+  const [rows, columns] = [2, matrix.length / 2]
+  const [outputs, inner] = transposed ? [rows, columns] : [columns, rows]
+  return Array.from({ length: x.shape[0] * outputs }, (_, i) => {
+    const [row, output] = [Math.floor(i / outputs), i % outputs]
+    const terms = Array.from({ length: inner }, (_, k) => {
+      return Number(x.data[row * inner + k]) * matrix[transposed ? output * columns + k : k * columns + output]
+    })
+    return terms.reduce((a, b) => a + b)
+  })
+}
+const storedInt8 = (parts: readonly Tensor[]) => ({ storage: 'int8', shape: [2, 64], parts }) as const
+const storedInt4 = (parts: readonly Tensor[]) => ({ storage: 'int4', shape: [2, 64], parts }) as const
+
 const last = <T>(list: readonly T[]) => list[list.length - 1]
 
 const unary = (op: string, apply: (x: Tensor) => Tensor, of: (x: number) => number, input = x): OpCase => ({
@@ -47,6 +84,32 @@ const binary = (
 })
 const sigmoid = (v: number) => 1 / (1 + Math.exp(-v))
 
+/** erf by its Taylor series, which is exact enough for the small numbers of the cases. */
+const erf = (v: number) => {
+  let [term, sum] = [v, v]
+  for (let n = 1; n < 40; n++) {
+    term *= (-v * v) / n
+    sum += term / (2 * n + 1)
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum
+}
+
+/** Heads of width four with their first pairs turned, from the definition. */
+function turned(x: HostTensor, cos: HostTensor, sin: HostTensor, { interleaved }: { interleaved: boolean }) {
+  const pairs = cos.shape[1]
+  const [values, c, s] = [x, cos, sin].map(({ data }) => Array.from(data, Number))
+  const result = [...values]
+  for (let head = 0; head < values.length / 4; head++)
+    for (let pair = 0; pair < pairs; pair++) {
+      const angle = Math.floor(head / 2) * pairs + pair
+      const first = 4 * head + (interleaved ? 2 * pair : pair)
+      const second = first + (interleaved ? 1 : pairs)
+      result[first] = values[first] * c[angle] - values[second] * s[angle]
+      result[second] = values[second] * c[angle] + values[first] * s[angle]
+    }
+  return result
+}
+
 export const cases: OpCase[] = [
   binary('add', ops.add, (a, b) => a + b),
   binary('sub', ops.sub, (a, b) => a - b),
@@ -60,6 +123,8 @@ export const cases: OpCase[] = [
   unary('softplus', ops.softplus, (v) => Math.log1p(Math.exp(v))),
   unary('silu', ops.silu, (v) => v * sigmoid(v)),
   unary('geluTanh', ops.geluTanh, (v) => (v / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3)))),
+  unary('erf', ops.erf, erf),
+  unary('gelu', ops.gelu, (v) => (v / 2) * (1 + erf(v / Math.SQRT2))),
   binary('add', ops.logAddExp, (a, b) => Math.log(Math.exp(a) + Math.exp(b))),
   binary(
     'greaterOrEqual',
@@ -156,12 +221,60 @@ export const cases: OpCase[] = [
   { op: 'transpose', inputs: { x: numbers([2, 3, 4]) }, build: ({ x }) => ops.transpose(x, [2, 0, 1]) },
   { op: 'concat', inputs: { a: x, b: numbers([2, 2]) }, build: ({ a, b }) => ops.concat([a, b], -1) },
   { op: 'split', inputs: { x }, build: ({ x }) => last(ops.split(x, [1, 2], 1)) },
+  ...[false, true].flatMap((interleaved) =>
+    [1, 2].map(
+      (pairs): OpCase => ({
+        op: 'rotary', // two heads of width four, of which the first elements or all are turned
+        inputs: { x: numbers([3, 8]), cos: numbers([3, pairs], 6), sin: numbers([3, pairs], 7) },
+        build: ({ x, cos, sin }) => ops.rotary(x, { cos, sin }, 2, { interleaved }),
+        expected: turned(numbers([3, 8]), numbers([3, pairs], 6), numbers([3, pairs], 7), { interleaved }),
+        differentiable: ['x'],
+      }),
+    ),
+  ),
+  ...(['cos', 'sin'] as const).map(
+    (part): OpCase => ({
+      op: 'rotation', // exact also at positions where a float32 angle would not be
+      inputs: { positions: int64([3], [2, 0, 131_071]) },
+      build: ({ positions }) => ops.rotation(positions, [1, 0.3], 0.5)[part],
+      expected: [2, 0.6, 0, 0, 131_071, 0.3 * 131_071].map((angle) => 0.5 * Math[part](angle)),
+    }),
+  ),
   {
-    op: 'rotary', // two heads of width four, tokens out of order
-    inputs: { x: numbers([3, 8]), positions: int64([3], [2, 0, 1]), cos: numbers([3, 2], 6), sin: numbers([3, 2], 7) },
-    build: ({ x, positions, cos, sin }) => ops.rotary(x, positions, cos, sin, 2),
+    op: 'storedProduct',
+    inputs: { x: numbers([3, 64]), values: wholes, scale: halves },
+    build: ({ x, values, scale }) => ops.storedProduct(x, storedInt8([values, scale]), { transposed: true }),
+    expected: product(numbers([3, 64]), decoded.int8, true),
     differentiable: ['x'],
   },
+  {
+    op: 'storedProduct',
+    inputs: { x: numbers([3, 2]), values: nibbles, scale: halves, zero: zeroPoints },
+    build: ({ x, values, scale, zero }) =>
+      ops.storedProduct(x, storedInt4([values, scale, zero]), { transposed: false }),
+    expected: product(numbers([3, 2]), decoded.int4, false),
+    differentiable: ['x'],
+  },
+  {
+    op: 'storedRows',
+    inputs: { ids: int64([3], [1, 0, 1]), values: nibbles, scale: halves, zero: zeroPoints },
+    build: ({ ids, values, scale, zero }) => ops.storedRows(storedInt4([values, scale, zero]), ids),
+    expected: [1, 0, 1].flatMap((row) => decoded.int4.slice(64 * row, 64 * row + 64)),
+    differentiable: [],
+  },
+  {
+    op: 'storedRows',
+    inputs: { ids: int64([2], [1, 0]), values: { dtype: 'float16', shape: [2, 2], data: halves.data } },
+    build: ({ ids, values }) => ops.storedRows({ storage: 'float16', shape: [2, 2], parts: [values] }, ids),
+    expected: [2, 3, 0.5, 1],
+    differentiable: [],
+  },
+  unary(
+    'checkpoint',
+    (x) => ops.checkpoint(x, 'layer'),
+    (v) => v,
+  ),
+  { op: 'afterwards', inputs: { x, y }, build: ({ x, y }) => ops.afterwards(x, y), differentiable: ['x'] },
   {
     op: 'draw', // probabilities ½, 0, ¼, ¼
     inputs: {

@@ -1,5 +1,7 @@
 /** All ops and what is composed of them. */
 export * from './activation.ts'
+export { afterwards, afterwardsOp } from './afterwards.ts'
+export { checkpoint, checkpointOp } from './checkpoint.ts'
 export * from './elementwise.ts'
 export * from './gather.ts'
 export * from './layout.ts'
@@ -10,3 +12,4 @@ export * from './rotary.ts'
 export * from './sample.ts'
 export * from './softmax.ts'
 export * from './source.ts'
+export * from './stored.ts'

@@ -2,7 +2,7 @@
 import { defineOp } from '../define-op.ts'
 import { type Shape, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { mul, sub } from './elementwise.ts'
+import { add, exp, log, mul, sub } from './elementwise.ts'
 import { sumLast } from './reduce.ts'
 import { sumTo } from './source.ts'
 
@@ -14,14 +14,14 @@ const widthOf = (shape: Shape): number => {
 const statistics = (shape: Shape): Shape => [...shape.slice(0, -1), 1]
 
 export const rmsNormOp = defineOp<{ epsilon: number }>('rmsNorm', {
-  // outputs: y, and 1/rms(x), kept for the gradient
-  outputs: ([x]) => [
-    { shape: x.shape, dtype: x.dtype },
-    { shape: statistics(x.shape), dtype: x.dtype },
+  outputs: ([x]) => [{ shape: x.shape, dtype: x.dtype }],
+  emit: (onnx, [x, weight], { epsilon }) => [
+    onnx.node('SimplifiedLayerNormalization', [x, weight], { axis: -1, epsilon: { float: epsilon } }),
   ],
-  emit: (onnx, [x, weight], { epsilon }) =>
-    onnx.nodes('SimplifiedLayerNormalization', [x, weight], 2, { axis: -1, epsilon: { float: epsilon } }),
-  gradient: ({ inputs: [x, weight], outputs: [, inverse], upstream: g }) => {
+  gradient: ({ inputs: [x, weight], attributes: { epsilon }, upstream: g }) => {
+    // The node has 1/rms(x) as a second output, but ONNX Runtime 1.30 on WebGPU gives the mean of x there.
+    const meanSquare = mul(sumLast(mul(x, x)), 1 / widthOf(x.shape))
+    const inverse = exp(mul(log(add(meanSquare, epsilon)), -0.5)) // 1/rms
     const unit = mul(x, inverse) // x/rms
     const scaled = mul(g, weight)
     const along = mul(sumLast(mul(scaled, unit)), 1 / widthOf(x.shape)) // the part that only changes the norm

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { presentDevices } from '../../../test/devices.ts'
 import { type HostTensor, sizeOf } from '../../runtime/host-tensor.ts'
 import { openRuntime } from '../../runtime/node.ts'
 import type { Runtime } from '../../runtime/session.ts'
@@ -9,12 +10,6 @@ import * as ops from './index.ts'
 
 const STEP = 2e-3 // balances the error of central differences (∝ step²) against float32's rounding (∝ 1/step)
 
-let runtime: Runtime
-beforeAll(() => {
-  runtime = openRuntime({ threads: 1 })
-})
-afterAll(() => runtime.dispose())
-
 test('every op has a case', () => {
   const names = Object.values(ops).flatMap((value) =>
     typeof value === 'function' && 'op' in value ? [value.op.name] : [],
@@ -23,10 +18,16 @@ test('every op has a case', () => {
   expect(names.filter((name) => !covered.has(name))).toEqual([])
 })
 
-describe('op', () => {
+describe.each(presentDevices('ops'))('op on $device', ({ device, errorFactor }) => {
+  let runtime: Runtime
+  beforeAll(() => {
+    runtime = openRuntime({ threads: 1, device })
+  })
+  afterAll(() => runtime.dispose())
+
   for (const [i, opCase] of cases.entries())
     test(`${opCase.op} (case ${i}) computes what it says, and its gradient is that of finite differences`, () =>
-      check(opCase))
+      check(runtime, opCase, errorFactor))
 })
 
 /** Weighted sum of the op's output, so that every element's gradient differs. */
@@ -38,7 +39,7 @@ const weighted = (y: ReturnType<OpCase['build']>) =>
     ),
   )
 
-async function check({ inputs, build, expected, differentiable }: OpCase) {
+async function check(runtime: Runtime, { inputs, build, expected, differentiable }: OpCase, errorFactor: number) {
   const types = Object.fromEntries(Object.entries(inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]))
   const variables = differentiable ?? Object.keys(inputs).filter((name) => inputs[name].dtype === 'float32')
   const program = buildProgram('case', types, (symbols) => {
@@ -57,7 +58,9 @@ async function check({ inputs, build, expected, differentiable }: OpCase) {
   const run = async (values: Record<string, HostTensor>) => (await session.run(values)).outputs
   const used = Object.fromEntries(Object.keys(program.inputs).map((name) => [name, inputs[name]]))
   const result = await run(used)
-  if (expected) for (const [i, value] of expected.entries()) expect(Number(result.output.data[i])).toBeCloseTo(value, 5)
+  if (expected)
+    for (const [i, value] of expected.entries())
+      expect(Math.abs(Number(result.output.data[i]) - value)).toBeLessThan(5e-6 * errorFactor)
 
   for (const name of variables.filter((name) => `d_${name}` in result)) {
     const data = inputs[name].data as Float32Array
@@ -71,7 +74,7 @@ async function check({ inputs, build, expected, differentiable }: OpCase) {
       const slope = ((await at(STEP)) - (await at(-STEP))) / (2 * STEP)
       const computed = Number(result[`d_${name}`].data[k])
       expect(Math.abs(computed - slope), `${name}[${k}]: ${computed} against ${slope}`).toBeLessThan(
-        5e-3 * Math.max(1, Math.abs(slope)),
+        5e-3 * errorFactor * Math.max(1, Math.abs(slope)),
       )
     }
   }

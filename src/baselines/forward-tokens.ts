@@ -1,0 +1,27 @@
+/**
+ * @file What a method costs: the number of tokens that go through the model's layers, whoever asks for them (the sampler, the
+ * policy's score, a reward). Every method is counted in this one unit, so that quality can be held against compute.
+ */
+import type { Lane } from '../models/lane.ts'
+
+/** The inputs by which programs are given the tokens that they evaluate. */
+const TOKEN_INPUTS = ['promptTokens', 'latentTokens', 'branchTokens', 'newTokens']
+
+/** The lane, and how many tokens have been evaluated on it through this very object. */
+export function countForwardTokens(lane: Lane): { lane: Lane; forwardTokens: () => number } {
+  let tokens = 0
+  const counting: Lane = {
+    ...lane,
+    session: async (key, build) => {
+      const session = await lane.session(key, build)
+      return {
+        ...session,
+        run: (inputs, keep) => {
+          for (const name of TOKEN_INPUTS) tokens += inputs[name]?.shape[0] ?? 0
+          return session.run(inputs, keep)
+        },
+      }
+    },
+  }
+  return { lane: counting, forwardTokens: () => tokens }
+}

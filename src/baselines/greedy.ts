@@ -1,0 +1,23 @@
+/** @file Greedy decoding: the most likely token, every time. */
+import type { Lane } from '../models/lane.ts'
+import type { DrawnLatents } from './draw-latents.ts'
+import { inferenceMethod, type Query } from './method.ts'
+import { withNextTokens } from './next-tokens.ts'
+
+/** Gives one latent, however many are wanted. */
+export const greedy = () => inferenceMethod('greedy', decodeGreedily)
+
+/** The one latent with log q; of equally likely tokens the first. */
+export function decodeGreedily(lane: Lane, { sampler, prompt }: Pick<Query, 'sampler' | 'prompt'>) {
+  return withNextTokens(lane, sampler, prompt, async (next): Promise<DrawnLatents> => {
+    const latent: number[] = []
+    let logQ = 0
+    for (let distribution = next.first; ; ) {
+      const token = distribution.indexOf(distribution.reduce((a, b) => Math.max(a, b)))
+      logQ += distribution[token]
+      if (token === sampler.support.stop) return { latents: [latent], logQ: [logQ] }
+      latent.push(token)
+      ;[distribution] = await next.after([{ parent: 0, token }])
+    }
+  })
+}

@@ -1,0 +1,38 @@
+/**
+ * @file The frozen weights of a model inside a graph. Matrices may be stored in fewer bits (`model.storage`); vectors
+ * are always float32: they are small, and norms need them exact.
+ */
+import type { StoredMatrix } from '../tensor/ops/index.ts'
+import { fitsBlocks, type Storage, storedTypes } from '../tensor/ops/stored.ts'
+import type { Tensor, TensorType } from '../tensor/tensor.ts'
+import type { ModelDescription } from './architecture.ts'
+
+/**
+ * How a weight is stored. At 4 bits only the linear layers are: the rows of embeddings and head are single tokens, which
+ * have no other rows to make up for their errors. Where blocks do not fit, half precision stands in.
+ */
+export function storageOf({ storage, weights, linears }: ModelDescription, name: string): Storage {
+  const shape = weights[name]
+  if (shape.length !== 2 || storage === 'float32') return 'float32'
+  if (storage === 'float16' || !fitsBlocks(shape[1])) return 'float16'
+  return linears.some(({ module }) => `${module}.weight` === name) ? storage : 'int8'
+}
+
+/** The types of a model's weights, as inputs of every program. */
+export function weightInputs(model: ModelDescription): Record<string, TensorType> {
+  const types: Record<string, TensorType> = {}
+  for (const [name, shape] of Object.entries(model.weights)) {
+    const parts: Record<string, TensorType> =
+      shape.length === 2 ? storedTypes(storageOf(model, name), shape) : { '': { dtype: 'float32', shape } }
+    for (const [part, type] of Object.entries(parts)) types[`${name}${part}`] = type
+  }
+  return types
+}
+
+/** A weight matrix of a model, from the inputs of a program. */
+export function frozenMatrix(model: ModelDescription, inputs: Record<string, Tensor>, name: string): StoredMatrix {
+  const shape = model.weights[name]
+  if (shape?.length !== 2) throw new Error(`the architecture asks for a matrix that it does not declare: ${name}`)
+  const storage = storageOf(model, name)
+  return { storage, shape, parts: Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`]) }
+}

@@ -1,0 +1,152 @@
+/**
+ * @file Rows that continue one prompt, advanced token by token. The prompt runs once; its keys and values serve every row.
+ * At each step a row may leave, go on, or go on in several ways. What is made of the logits (a draw, log-probabilities) is the
+ * caller's *readout*, which runs inside the same graph.
+ */
+import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
+import type { ModelDescription } from '../models/architecture.ts'
+import { packedForward } from '../models/attention.ts'
+import { cachedAttention, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
+import { weightInputs } from '../models/frozen.ts'
+import { headOf, logits } from '../models/head.ts'
+import type { Lane } from '../models/lane.ts'
+import { adapterInputs, linearLayers } from '../models/linear.ts'
+import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
+import type { Program, ResidentTensor } from '../runtime/session.ts'
+import { gather, reshape, transpose } from '../tensor/ops/index.ts'
+import { buildProgram } from '../tensor/program.ts'
+import type { Tensor, TensorType } from '../tensor/tensor.ts'
+
+/** What a decoder makes of the next token's logits, [1, vocabulary] after the prompt and [rows, vocabulary] after that. */
+export type Readout = {
+  /** Tells its programs from those of other readouts. */
+  name: string
+  /** What it reads besides; `rows` is a size that its shapes may have. */
+  inputs: (vocabulary: number) => Record<string, TensorType>
+  outputs: (logits: Tensor, inputs: Record<string, Tensor>) => Record<string, Tensor>
+}
+
+type Feeds = Record<string, HostTensor>
+
+/** The rows of one prompt. Before the first `advance` there is one row: the prompt itself. */
+export type Decoder = {
+  /** The readout after the prompt. Asked once, before any `advance`. */
+  start(feeds: Feeds): Promise<NamedTensors>
+  /**
+   * The readout after one more token for each of some rows, which are then all the rows that there are.
+   * @param parents  [rows], which of the rows before each continues; a row that none continues is gone
+   * @param tokens  [rows]
+   */
+  advance(step: { parents: readonly number[]; tokens: readonly number[] }, feeds: Feeds): Promise<NamedTensors>
+}
+
+/** Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends. */
+export async function withDecoder<Result>(
+  lane: Lane,
+  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  prompt: readonly number[],
+  readout: Readout,
+  use: (decoder: Decoder) => Promise<Result>,
+): Promise<Result> {
+  const lora = adapter?.config
+  const matrices = adapter ? await lane.adapter(adapter) : {}
+  const key = `${readout.name} ${JSON.stringify(lora)}`
+  let promptCache: Record<string, ResidentTensor> = {}
+  let rowCache: Record<string, ResidentTensor> = {}
+  let past: Record<string, HostTensor | ResidentTensor> = emptyRow(model)
+  let position = prompt.length
+
+  const decoder: Decoder = {
+    async start(feeds) {
+      const session = await lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
+      const given = { promptTokens: int64([prompt.length], prompt), last: int64([1], [prompt.length - 1]) }
+      const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
+      promptCache = kept
+      return outputs
+    },
+    async advance({ parents, tokens }, feeds) {
+      const session = await lane.session(`decode ${key}`, () => decodeProgram(model, readout, lora))
+      const positions = tokens.map(() => position)
+      const given = {
+        keep: int64([parents.length], parents),
+        newTokens: int64([tokens.length], tokens),
+        positions: int64([tokens.length], positions),
+      }
+      const inputs = { ...matrices, ...promptCache, ...past, ...given, ...feeds }
+      const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
+      await lane.runtime.release(Object.values(rowCache))
+      rowCache = kept
+      past = Object.fromEntries(Object.entries(kept).map(([name, value]) => [name.replace('next', 'past'), value]))
+      position++
+      return outputs
+    },
+  }
+  try {
+    return await use(decoder)
+  } finally {
+    await lane.runtime.release([...Object.values(promptCache), ...Object.values(rowCache)])
+  }
+}
+
+const cacheNames = ({ dimensions: { layers } }: ModelDescription, name: string): string[] =>
+  Array.from({ length: layers }, (_, i) => [`${name}Key.${i}`, `${name}Value.${i}`]).flat()
+
+/** Keys and values of one row without tokens. */
+function emptyRow(model: ModelDescription): Record<string, HostTensor> {
+  const { keyValueHeads, headWidth } = model.dimensions
+  const empty = float32([keyValueHeads, 1, 0, headWidth])
+  return Object.fromEntries(cacheNames(model, 'past').map((name) => [name, empty]))
+}
+
+/** The prompt's keys and values in every layer, and the readout after its last token. */
+function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
+  const { keyValueHeads, headWidth, vocabulary } = model.dimensions
+  const types: Record<string, TensorType> = {
+    ...weightInputs(model),
+    ...(lora && adapterInputs(model, lora)),
+    ...readout.inputs(vocabulary),
+    promptTokens: { dtype: 'int64', shape: ['prompt'] },
+    last: { dtype: 'int64', shape: [1] },
+  }
+  return buildProgram(`prefill, ${readout.name}`, types, (inputs) => {
+    const cache: Record<string, Tensor> = {}
+    const { promptTokens, last } = inputs
+    const { attend, ...tokens } = packedForward({ promptTokens }, model.dimensions)
+    const hidden = model.hiddenStates({
+      ...tokens,
+      ...linearLayers(model, inputs, lora),
+      attend: (layer, query, key, value) => {
+        for (const [name, x] of Object.entries({ Key: key, Value: value }))
+          cache[`prompt${name}.${layer}`] = transpose(reshape(x, ['prompt', keyValueHeads, headWidth]), [1, 0, 2])
+        return attend(layer, query, key, value)
+      },
+    })
+    return { ...cache, ...readout.outputs(logits(gather(hidden, last), headOf(model, inputs)), inputs) }
+  })
+}
+
+/** One more token for each row that goes on. */
+function decodeProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
+  const { dimensions } = model
+  const whole: TensorType = { dtype: 'int64', shape: ['rows'] }
+  const types: Record<string, TensorType> = {
+    ...weightInputs(model),
+    ...(lora && adapterInputs(model, lora)),
+    ...readout.inputs(dimensions.vocabulary),
+    ...promptCacheInputs(dimensions),
+    ...rowCacheInputs(dimensions),
+    newTokens: whole,
+    positions: whole,
+    keep: whole,
+  }
+  return buildProgram(`decode, ${readout.name}`, types, (inputs) => {
+    const present: Record<string, Tensor> = {}
+    const hidden = model.hiddenStates({
+      tokens: inputs.newTokens,
+      positions: inputs.positions,
+      ...linearLayers(model, inputs, lora),
+      attend: cachedAttention(inputs, dimensions, inputs.keep, present),
+    })
+    return { ...present, ...readout.outputs(logits(hidden, headOf(model, inputs)), inputs) }
+  })
+}
