@@ -82,7 +82,7 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
   }
   const phases: Record<string, Phase> = {
     sampling,
-    'reward, tempered': rewarding(tempered),
+    'reward, tempered': rewarding(() => tempered()),
     'reward, ending at every prefix': rewarding((draws) => posterior({ ending: tokens(draws, ENDING_TOKENS) })),
     learning,
   }

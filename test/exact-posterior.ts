@@ -8,9 +8,19 @@ import {
 } from '../src/evaluation/enumerate.ts'
 import type { ObjectiveName } from '../src/gflownet/objectives.ts'
 import type { LanguageModel } from '../src/models/language-model.ts'
+import { power, product } from '../src/rewards/compose.ts'
+import { constrained } from '../src/rewards/constrained.ts'
+import { contrastive } from '../src/rewards/contrastive.ts'
+import { explicit } from '../src/rewards/explicit.ts'
+import { fewShotPosterior } from '../src/rewards/few-shot.ts'
+import { labelLikelihood } from '../src/rewards/label-likelihood.ts'
+import { labelPosterior } from '../src/rewards/label-posterior.ts'
+import { lengthPrior } from '../src/rewards/length-prior.ts'
 import { posterior } from '../src/rewards/posterior.ts'
+import { reverse } from '../src/rewards/reverse.ts'
 import type { Reward } from '../src/rewards/reward.ts'
 import { tempered } from '../src/rewards/tempered.ts'
+import { words } from '../src/rewards/words.ts'
 import type { TrainingOptions } from '../src/trainers/config.ts'
 import { parseTrainingConfig } from '../src/trainers/config.ts'
 import { supportOf } from '../src/trainers/prompts.ts'
@@ -18,12 +28,33 @@ import { fineTune } from '../src/trainers/train.ts'
 
 export const modelFolder = new URL('../models/stories260K', import.meta.url).pathname
 
+/** The two that every objective is trained on. */
 export const rewards: Record<string, Reward> = {
   tempered: tempered(),
   posterior: posterior({ ending: ' They were very happy.' }),
 }
-/** Chosen so that the posterior has more than three nats of entropy: a peaked one would prove little. */
-export const temperatures: Record<string, number> = { tempered: 3, posterior: 3 }
+/** Chosen so that the posteriors have more than three nats of entropy: a peaked one would prove little. */
+export const TEMPERATURE = 3
+
+const labels = { endings: { happy: ' They were very happy.', sad: ' They were very sad and cold.' }, label: 'sad' }
+/** One of each of the others. */
+export const otherRewards: Record<string, Reward> = {
+  reverse: reverse({ ending: ' They were very happy.' }),
+  'few-shot posterior': fewShotPosterior({
+    demonstrations: ['Tom had a dog. He was so happy.', 'Sue saw a big cat. She wanted to play.'],
+    ending: ' They were very happy.',
+    stopInText: false,
+  }),
+  contrastive: contrastive({ conditional: 1.5, unconditional: -0.5 }),
+  'constrained by a function': constrained({ constraints: [explicit((text) => (text.includes(' big') ? 3 : 0))] }),
+  'constrained by words': constrained({
+    constraints: [words({ required: ['happy'], forbidden: ['was'], penalty: 4 }), lengthPrior({ mean: 2 })],
+  }),
+  'constrained by a label': constrained({ constraints: [labelLikelihood(labels)] }),
+  'label posterior': labelPosterior({ ...labels, normalised: true }),
+  'explicit function': explicit((text) => 2 * Math.sin(text.length) + (text.endsWith(' so') ? 9 : 0)),
+  'product and power': product(power(posterior({ ending: ' She was sad.' }), 0.5), power(tempered(), 0.5)),
+}
 
 const BEGINNING = 'Once upon a time, there was a little girl named Lily. She'
 const WORDS = [' was', ' and', ' to', ' play', ' saw', ' the', ' a', ' big', ' with', ' it', ' happy', ' so']
@@ -58,8 +89,8 @@ export async function trainExactly(
     seed,
   }: { reward: Reward; temperature: number; objective: ObjectiveName; steps: number; samples: number; seed: number },
 ) {
-  const logReward = await enumerateRewards(problem, reward)
-  const before = compareExactly(logReward, await enumeratePolicy(problem), temperature)
+  const target = await enumerateRewards(problem, reward, temperature)
+  const before = compareExactly(target, await enumeratePolicy(problem))
   const run = fineTune({
     ...options,
     model: problem.model,
@@ -78,7 +109,7 @@ export async function trainExactly(
     if (event.kind !== 'finished') continue
     const { adapter } = event.state
     const logQ = await enumeratePolicy(problem, adapter)
-    return { before, adapter, logQ, after: compareExactly(logReward, logQ, temperature) }
+    return { before, adapter, logQ, after: compareExactly(target, logQ) }
   }
   throw new Error('the run ended without its last event')
 }

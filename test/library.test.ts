@@ -5,7 +5,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
 import { loadCheckpoint } from '../src/checkpoint/load.ts'
 import {
+  calculator,
+  classifier,
+  constrained,
   embeddedModel,
+  fewShotPosterior,
   fineTune,
   type LanguageModel,
   loadLanguageModel,
@@ -14,6 +18,7 @@ import {
   recorded,
   type TrainingEvent,
   type TrainingState,
+  tempered,
   UserError,
 } from '../src/index.ts'
 
@@ -103,6 +108,27 @@ test('a prompt that leaves no room for the latent is refused by its name', async
   await expect(run.next()).rejects.toThrow(
     'prompt 3 (the long one): it has 500 tokens; stories260K reads 512 and the latent may take 17; shorten it, or lower latent.maxTokens',
   )
+})
+
+test('a reward and a tool that cannot work are refused before any work', async () => {
+  const refused = (options: Partial<Parameters<typeof fineTune>[0]>) =>
+    expect(fineTune({ model, prompts, reward: tempered(), ...options }).next()).rejects
+  const demonstrations = new Array<string>(60).fill('Tom had a dog. He was happy.')
+  await refused({ reward: fewShotPosterior({ demonstrations, ending: 'The end.' }) }).toThrow(
+    /reward: its text takes \d+ \+ 17 \+ \d+ tokens .* and the model reads 512; give fewer demonstrations/,
+  )
+  const constraints = [classifier({ model: 'none.onnx', tokenizer: embeddedModel, label: 0 })]
+  await refused({ reward: constrained({ constraints }) }).toThrow(/none\.onnx: no such file/)
+  await refused({ tool: { ...calculator(), trigger: '' } }).toThrow('tool "calculator": its trigger is empty')
+})
+
+test('a tool that throws ends the run with its name', async () => {
+  const broken = { name: 'search', trigger: 'a', respond: () => Promise.reject(new Error('no network')) }
+  const run = fineTune({ model, prompts, reward: tempered(), tool: broken, samplesPerPrompt: 16, steps: 1 })
+  const toEnd = async () => {
+    for await (const _ of run);
+  }
+  await expect(toEnd()).rejects.toThrow(/^tool "search": it threw "no network" for ".*a"; mend the tool/)
 })
 
 describe('a reward that fails at its second call', () => {

@@ -1,5 +1,6 @@
 /** @file Latents proposed by a sampler and weighed by the target: what importance resampling, Metropolis–Hastings and best-of-n begin with. */
 import { UserError } from '../errors.ts'
+import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import type { Lane } from '../models/lane.ts'
 import { type DrawnLatents, drawLatents } from './draw-latents.ts'
 import type { Query } from './method.ts'
@@ -25,14 +26,15 @@ export async function logTargets(
   latents: readonly (readonly number[])[],
 ): Promise<number[]> {
   const context = { lane, model, tokenizer, support, prompt, onlyWhole: true }
-  const { logReward } = await reward.score(context, latents)
-  return logReward.map((row, n) => {
+  const scored = await reward.score(context, latents)
+  const logTarget = temperedRewards(scored, rewardTemperature)
+  return scored.logReward.map((row, n) => {
     const value = row[latents[n].length]
     if (!(value < Infinity))
       throw new UserError(
         { what: `log R of latent ${n + 1} is ${value}`, where: `reward "${reward.name}"`, fix: 'mend the reward' },
         1,
       )
-    return value / rewardTemperature
+    return logTarget[n][latents[n].length]
   })
 }

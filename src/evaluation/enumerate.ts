@@ -4,6 +4,7 @@
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { scoreUnderPolicy } from '../gflownet/policy.ts'
+import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import { logSumExp } from '../log-space.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Reward } from '../rewards/reward.ts'
@@ -38,16 +39,17 @@ export type EnumeratedProblem = {
   latents: readonly (readonly number[])[]
 }
 
-/** log R of every latent, untempered, nats. */
+/** log of R^(1/T) of every latent, nats; untempered where no temperature is given. */
 export async function enumerateRewards(
   { model, support, prompt, latents }: EnumeratedProblem,
   reward: Reward,
+  temperature = 1,
 ): Promise<number[]> {
   const { description, tokenizer, lanes } = model
   const values = await lanes.each(inParts(latents), async (lane, part) => {
     const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-    const { logReward } = await reward.score(context, part)
-    return logReward.map((row) => row[row.length - 1])
+    const rewards = temperedRewards(await reward.score(context, part), temperature)
+    return rewards.map((row) => row[row.length - 1])
   })
   return values.flat()
 }

@@ -89,9 +89,8 @@ async function evaluatePrompt(
     })),
     ...(isBaseAsked ? [] : [{ count: 0, draws: random.at('evaluate', 'base', index) }]), // to be scored under
   ]
-  const pool = await drawPool(lane, { model, support }, prompt, parts)
-  const { latents, logSamplers, counts } = pool
-  const logReward = pool.logReward.map((value) => value / rewardTemperature)
+  const pool = await drawPool(lane, { model, support, rewardTemperature }, prompt, parts)
+  const { latents, logTarget: logReward, logSamplers, counts } = pool
   const logBase = logSamplers[parts.findIndex(({ adapter }) => adapter === undefined)]
   const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
   const results = names.map((sampler, k): [string, SamplerResult] => {

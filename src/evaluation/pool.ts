@@ -1,6 +1,7 @@
 /** @file Samples of several samplers for one prompt, put together: each is scored by the reward and under every sampler. */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { scoreUnderPolicy } from '../gflownet/policy.ts'
+import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Draws } from '../random.ts'
@@ -16,6 +17,8 @@ export type Pool = {
   latents: number[][]
   /** [samples], log R of the whole latent, untempered, nats. */
   logReward: number[]
+  /** [samples], log R^(1/T) of the whole latent, nats. */
+  logTarget: number[]
   /** [parts][samples], log q of every latent under the sampler of each part, nats. */
   logSamplers: number[][]
   /** [parts]. */
@@ -25,7 +28,7 @@ export type Pool = {
 /** Draws every part's samples for a prompt and scores them all under each. */
 export async function drawPool(
   lane: Lane,
-  { model, support }: { model: LanguageModel; support: Support },
+  { model, support, rewardTemperature }: { model: LanguageModel; support: Support; rewardTemperature: number },
   { tokens: prompt, reward }: { tokens: readonly number[]; reward: Reward },
   parts: readonly PoolPart[],
 ): Promise<Pool> {
@@ -39,7 +42,8 @@ export async function drawPool(
     )
   }
   const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-  const { logReward } = await reward.score(context, latents)
+  const scored = await reward.score(context, latents)
+  const whole = (rows: readonly ArrayLike<number>[]) => rows.map((row) => row[row.length - 1])
   const logSamplers: number[][] = []
   for (const { adapter } of parts) {
     const scores = await scoreUnderPolicy(lane, { model: description, adapter, support }, { prompt, latents })
@@ -47,7 +51,8 @@ export async function drawPool(
   }
   return {
     latents,
-    logReward: logReward.map((row) => row[row.length - 1]),
+    logReward: whole(scored.logReward),
+    logTarget: whole(temperedRewards(scored, rewardTemperature)),
     logSamplers,
     counts: parts.map(({ count }) => count),
   }

@@ -8,7 +8,7 @@ import type { Lane, Lanes } from '../models/lane.ts'
 import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import type { HostTensor, NamedTensors } from '../runtime/host-tensor.ts'
-import type { Support } from '../sampling/support.ts'
+import { innerBias, type Support } from '../sampling/support.ts'
 import { type LearnBatch, learnStep } from './learn-step.ts'
 import { type ObjectiveConfig, objectiveNames } from './objectives.ts'
 import { type PolicyScore, scoreUnderPolicy } from './policy.ts'
@@ -179,6 +179,107 @@ describe.each(['llama', 'gpt2'])('%s', (name) => {
       const { scores } = await learn(batchOf(prompt, latents), { support })
       const alone = await score(latents, support, adapter)
       for (const [n, { logQ }] of scores.entries()) expect(logQ).toBeCloseTo(alone[n].logQ, 5)
+    })
+  })
+
+  describe('tokens that a tool inserted', () => {
+    const latents = [[5, 9, 40, 7], [17, 30, 6, 6, 20], [40], [8, 8, 3]]
+    const inserted = [[1, 2], [3, 4], [], [1]]
+    const actions = [[0, 3], [0, 1, 2], [0], [0, 2]] // the places of the others
+    const states = [
+      [0, 3, 4],
+      [0, 1, 2, 5],
+      [0, 1],
+      [0, 2, 3],
+    ] // where the latents may end, if they are long enough
+    const support = { stop: STOP, minTokens: 0, maxTokens: 3, bias: forbidding(99) }
+    const batch = { ...batchOf(prompt, latents), inserted }
+
+    /** log q of every action and of ⊤ in every state, one pass each. */
+    const naiveScores = (policy: LoraAdapter) =>
+      lanes.use((lane) =>
+        Promise.all(
+          latents.map(async (latent, n) => {
+            const logQ = async (prefix: number, token: number, mayStop = true) => {
+              const text = [...prompt, ...latent.slice(0, prefix)]
+              const logits = await textLogits(lane, { model, adapter: policy }, text)
+              const bias = innerBias(support, 131)
+              if (mayStop) bias[STOP] = 0
+              const row = logits.subarray((text.length - 1) * 131)
+              return row[token] - logSumExp(row.map((logit, i) => logit + bias[i]))
+            }
+            const tokens = await Promise.all(actions[n].map((place) => logQ(place, latent[place])))
+            const stops = await Promise.all(
+              states[n].map((prefix, k) => (k === support.maxTokens ? 0 : logQ(prefix, STOP))),
+            )
+            return { tokens, stops }
+          }),
+        ),
+      )
+
+    /** Each objective by its formula, over actions alone. */
+    const naiveLoss = async ({ name, lambda }: ObjectiveConfig, policy: LoraAdapter): Promise<number> => {
+      const u = (await naiveScores(policy)).map(({ tokens, stops }, n) =>
+        states[n].map((prefix, k) => batch.logRewards[n][prefix] - stops[k] - sum(tokens.slice(0, k))),
+      )
+      const ends = u.map((own) => own[own.length - 1])
+      const pairs = u.flatMap((own) =>
+        own.flatMap((a, i) => own.slice(i + 1).map((b, k) => ({ square: (a - b) ** 2, between: k }))),
+      )
+      const weighted = (weight: (between: number) => number) =>
+        sum(pairs.map(({ square, between }) => weight(between) * square)) /
+        sum(pairs.map(({ between }) => weight(between)))
+      const formulas: Partial<Record<ObjectiveConfig['name'], () => number>> = {
+        'subtrajectory-balance': () => weighted((between) => lambda ** between),
+        'detailed-balance': () => weighted((between) => (between === 0 ? 1 : 0)),
+        'trajectory-balance': () => sum(ends.map((end) => (end - batch.logPartition) ** 2)) / ends.length,
+        'log-partition-variance': () => sum(ends.map((end) => (end - sum(ends) / ends.length) ** 2)) / ends.length,
+      }
+      return formulas[name]?.() ?? Number.NaN
+    }
+    const known = every.filter(({ name }) =>
+      ['subtrajectory-balance', 'detailed-balance', 'trajectory-balance', 'log-partition-variance'].includes(name),
+    )
+
+    test('are no actions, and before them the latent cannot end', async () => {
+      const { scores } = await learn(batch, { support })
+      const naive = await naiveScores(adapter)
+      for (const [n, { logTokens, logStop, logQ }] of scores.entries()) {
+        for (const place of inserted[n]) {
+          expect(logTokens[place]).toBe(0)
+          expect(logStop[place]).toBe(-Infinity)
+        }
+        for (const [k, place] of actions[n].entries()) expect(logTokens[place]).toBeCloseTo(naive[n].tokens[k], 4)
+        for (const [k, prefix] of states[n].entries()) expect(logStop[prefix]).toBeCloseTo(naive[n].stops[k], 4)
+        expect(logQ).toBeCloseTo(sum(naive[n].tokens) + naive[n].stops[states[n].length - 1], 4)
+      }
+    })
+
+    test.each(known)(
+      '$name (λ = $lambda): the loss is that of a naive formula, and so is the gradient',
+      async (objective) => {
+        const { loss, gradients } = await learn(batch, { objective, support })
+        expect(Math.abs(loss - (await naiveLoss(objective, adapter)))).toBeLessThan(1e-4 * Math.max(1, loss))
+        const names = Object.keys(gradients)
+        for (const key of [names[0], names[names.length - 1]]) {
+          const slopes = gradients[key].data as Float32Array
+          const k = slopes.reduce((best, value, i) => (Math.abs(value) > Math.abs(slopes[best]) ? i : best), 0)
+          const at = (delta: number) => naiveLoss(objective, moved(adapter, key, k, delta))
+          const difference = async (step: number) => ((await at(step)) - (await at(-step))) / (2 * step)
+          const slope = (4 * (await difference(0.01)) - (await difference(0.02))) / 3
+          expect(Math.abs(slopes[k] - slope), `${key}[${k}]: ${slopes[k]} against ${slope}`).toBeLessThan(
+            2e-3 * Math.max(1, Math.abs(slope)),
+          )
+          expect(Math.abs(slope)).toBeGreaterThan(0.05)
+        }
+      },
+    )
+
+    test('have no gradient of their own: other log-rewards where they stand change nothing', async () => {
+      const spoilt = batch.logRewards.map((row, n) =>
+        Array.from(row, (value, prefix) => (inserted[n].includes(prefix) ? Number.NaN : value)),
+      )
+      expect(await learn({ ...batch, logRewards: spoilt }, { support })).toEqual(await learn(batch, { support }))
     })
   })
 

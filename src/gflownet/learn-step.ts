@@ -7,6 +7,7 @@ import type { ModelDescription, Recomputation } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
+import { statesOf } from '../sampling/latent.ts'
 import { isConstrained, isTerminable, type Support } from '../sampling/support.ts'
 import { gradients } from '../tensor/gradient.ts'
 import type { Checkpoint } from '../tensor/ops/checkpoint.ts'
@@ -28,7 +29,7 @@ import {
 
 /** Latents of one prompt with what the objective compares them to. */
 export type LearnBatch = PromptLatents & {
-  /** log R at every prefix of each latent at today's temperature, nats; not read where ⊤ is impossible. */
+  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end. */
   logRewards: readonly ArrayLike<number>[]
   /** Learned log Z(X), nats; read by the forms of trajectory balance that learn it. */
   logPartition: number
@@ -81,7 +82,7 @@ export async function learnStep(
     gradients: Object.fromEntries(
       Object.entries(rest).map(([name, value]) => [name.replace('gradient of ', ''), value]),
     ),
-    scores: scoresOf(batch.latents, support, logTokens.data as Float32Array, logStop.data as Float32Array),
+    scores: scoresOf(batch, support, logTokens.data as Float32Array, logStop.data as Float32Array),
   }
 }
 
@@ -128,19 +129,21 @@ const HELD: Record<Recomputation, (node: Node) => boolean> = {
 
 const dependsOn = (result: Tensor, input: Tensor) => nodesInOrder([result]).includes(input.node)
 
-function objectiveFeeds({ latents, logRewards, logPartition }: LearnBatch, support: Support): NamedTensors {
-  const shape = [latents.length, Math.max(1, ...latents.map((latent) => latent.length)) + 1]
-  const cells = <T>(of: (latent: number, prefix: number) => T) => grid(shape[0], shape[1], of)
-  const isState = (n: number, i: number) => i <= latents[n].length && isTerminable(support, i)
+/** An objective sees states, not tokens: what a tool adds to an action belongs to that action's step. */
+function objectiveFeeds({ latents, inserted, logRewards, logPartition }: LearnBatch, support: Support): NamedTensors {
+  const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
+  const shape = [latents.length, Math.max(2, ...states.map(({ length }) => length))]
+  const cells = <T>(of: (latent: number, state: number) => T) => grid(shape[0], shape[1], of)
+  const mayEnd = (n: number, k: number) => k < states[n].length && isTerminable(support, k)
   return {
     logReward: float32(
       shape,
-      cells((n, i) => (isState(n, i) ? logRewards[n][i] : 0)),
+      cells((n, k) => (mayEnd(n, k) ? logRewards[n][states[n][k]] : 0)),
     ),
-    terminable: bool(shape, cells(isState)),
+    terminable: bool(shape, cells(mayEnd)),
     terminal: bool(
       shape,
-      cells((n, i) => i === latents[n].length && isState(n, i)),
+      cells((n, k) => k === states[n].length - 1 && mayEnd(n, k)),
     ),
     logPartition: float32([], [logPartition]),
   }

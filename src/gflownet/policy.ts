@@ -9,8 +9,9 @@ import { weightInputs } from '../models/frozen.ts'
 import { chosenLogits, constrainedLogNormaliser, headOf, logitOf, logNormaliser } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
-import { latentInputs, packTokens } from '../models/packing.ts'
+import { latentInputs, packRows, packTokens, vector } from '../models/packing.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
+import { type Inserted, statesOf } from '../sampling/latent.ts'
 import { innerBias, isConstrained, isForced, isTerminable, type Support } from '../sampling/support.ts'
 import { concat, gather, regroup, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
@@ -18,20 +19,25 @@ import { type Dim, sumDims } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 
 /** Latents of one prompt. */
-export type PromptLatents = { prompt: readonly number[]; latents: readonly (readonly number[])[] }
+export type PromptLatents = {
+  prompt: readonly number[]
+  latents: readonly (readonly number[])[]
+  /** The tokens of each that a tool inserted; absent where no tool had a part. */
+  inserted?: readonly Inserted[]
+}
 
 /** What the policy says of one latent. */
 export type PolicyScore = {
-  /** log q(z_i | X, z_<i), [length]. */
+  /** log q(z_i | X, z_<i), [length]; 0 for a token that a tool inserted. */
   logTokens: number[]
-  /** log q(⊤ | X, prefix), [prefixes]; −∞ where ⊤ is impossible, 0 where it is forced. */
+  /** log q(⊤ | X, prefix), [prefixes]; −∞ where ⊤ is impossible, as before an inserted token, 0 where it is forced. */
   logStop: number[]
   /** log q(z_1..z_n ⊤ | X), nats. */
   logQ: number
 }
 
-/** Prefixes of latents of up to `length` tokens, the empty one among them. */
-export const PREFIXES = sumDims('length', 1)
+/** States of latents of up to `steps` actions, the empty one among them: all prefixes, where no tool has a part. */
+export const PREFIXES = sumDims('steps', 1)
 const whole = (...shape: Dim[]): TensorType => ({ dtype: 'int64', shape })
 export const yesNo = (...shape: Dim[]): TensorType => ({ dtype: 'bool', shape })
 
@@ -40,9 +46,12 @@ const policyInputs = {
   ...latentInputs,
   queries: whole('queries'), // packed tokens after which something is predicted
   queryPlaces: whole(sumDims('prompt', 'latent')), // their inverse, −1 for tokens that are not asked
-  parents: whole('latent'), // the query from which each latent token is predicted
-  prefixQueries: whole('samples', PREFIXES), // the query of each prefix; any where there is none
-  onLatent: yesNo('samples', 'length'),
+  actionTokens: whole('actions'), // the latent tokens that the policy chose
+  actionRows: whole('samples', 'steps'), // where each latent's actions are among them, as in packing.ts
+  actionPlaces: whole('actions'),
+  parents: whole('actions'), // the query from which each action is predicted
+  prefixQueries: whole('samples', PREFIXES), // the query of each state; any where there is none
+  onLatent: yesNo('samples', 'steps'),
   stop: { dtype: 'int64', shape: [1] } as TensorType,
   forced: yesNo('samples', PREFIXES),
 }
@@ -54,7 +63,7 @@ const constraintInputs = (vocabulary: number) => ({
 export async function scoreUnderPolicy(
   lane: Lane,
   { model, adapter, support }: { model: ModelDescription; adapter?: LoraAdapter; support: Support },
-  { prompt, latents }: PromptLatents,
+  given: PromptLatents,
 ): Promise<PolicyScore[]> {
   const constrained = isConstrained(support)
   const session = await lane.session(`log q ${JSON.stringify([adapter?.config, constrained])}`, () =>
@@ -62,9 +71,9 @@ export async function scoreUnderPolicy(
   )
   const { outputs } = await session.run({
     ...(adapter && (await lane.adapter(adapter))),
-    ...policyFeeds({ prompt, latents }, support, model.dimensions.vocabulary),
+    ...policyFeeds(given, support, model.dimensions.vocabulary),
   })
-  return scoresOf(latents, support, outputs.logTokens.data as Float32Array, outputs.logStop.data as Float32Array)
+  return scoresOf(given, support, outputs.logTokens.data as Float32Array, outputs.logStop.data as Float32Array)
 }
 
 function scoreProgram(model: ModelDescription, lora: LoraConfig | undefined, constrained: boolean) {
@@ -82,7 +91,7 @@ export const policyInputTypes = (model: ModelDescription, constrained: boolean):
   ...(constrained && constraintInputs(model.dimensions.vocabulary)),
 })
 
-/** log q of tokens, of ⊤ and of prefixes: [samples, length], [samples, prefixes], [samples, prefixes]. */
+/** log q of actions, of ⊤ and of states: [samples, steps], [samples, prefixes], [samples, prefixes]. */
 export function policyLogProbabilities(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
@@ -94,7 +103,7 @@ export function policyLogProbabilities(
     ...packedForward(packing, model.dimensions),
     ...linearLayers(model, inputs, lora),
   })
-  const { queries, queryPlaces, parents, prefixQueries, latentRows, latentPlaces, latentTokens, stop } = packing
+  const { queries, queryPlaces, parents, prefixQueries, actionRows, actionPlaces, actionTokens, stop } = packing
   const head = headOf(model, inputs)
   const hidden = regroup(all, queries, queryPlaces, { partial: true }) // [queries, width]
   const logitOfStop = logitOf(stop, hidden, head)
@@ -102,36 +111,37 @@ export function policyLogProbabilities(
     ? constrainedLogNormaliser(hidden, head, { bias: inputs.bias, logitOfStop, terminable: inputs.mayStop })
     : logNormaliser(hidden, head)
 
-  const ofTokens = sub(chosenLogits(hidden, head, parents, latentTokens), gather(normaliser, parents)) // [latent, 1]
-  const onGrid = regroup(reshape(ofTokens, [latentTokens.shape[0]]), latentRows, latentPlaces)
+  const ofTokens = sub(chosenLogits(hidden, head, parents, actionTokens), gather(normaliser, parents)) // [actions, 1]
+  const onGrid = regroup(reshape(ofTokens, [actionTokens.shape[0]]), actionRows, actionPlaces)
   const logTokens = where(packing.onLatent, onGrid, 0)
   const ofStop = reshape(sub(logitOfStop, normaliser), [queries.shape[0]])
   const logStop = where(packing.forced, 0, gather(ofStop, prefixQueries))
-  const logPrefix = concat([zeros([latentRows.shape[0], 1]), runningSum(logTokens)], 1)
+  const logPrefix = concat([zeros([actionRows.shape[0], 1]), runningSum(logTokens)], 1)
   return { logTokens, logStop, logPrefix }
 }
 
 /** The arrays of latents as the graph reads them. */
-export function policyFeeds({ prompt, latents }: PromptLatents, support: Support, vocabulary: number) {
+export function policyFeeds({ prompt, latents, inserted }: PromptLatents, support: Support, vocabulary: number) {
   const { inputs, latentToken } = packTokens(prompt, latents)
-  const [samples, length] = inputs.latentRows.shape
   const tokens = prompt.length + inputs.latentTokens.data.length
+  const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
+  const actions = latents.map((latent, n) => states[n].slice(0, -1).map((place) => latent[place]))
+  if (actions.every(({ length }) => length === 0)) actions[0] = [prompt[0]] // a grid needs a token to pad with
+  const actionGrid = packRows(actions)
+  const [samples, steps] = actionGrid.rows.shape
 
-  // One query for each prefix after which the policy chooses; the empty prefix is one for all latents.
-  const queries = [{ token: latentToken(0, -1), prefix: 0 }]
-  const queryOf = latents.map((latent, n) => [
-    0,
-    ...latent.map((_, i) => {
-      if (isForced(support, i + 1)) return 0 // ⊤ is forced: nothing is asked
-      return queries.push({ token: latentToken(n, i), prefix: i + 1 }) - 1
+  // One query for each state in which the policy chooses; the empty prefix is one for all latents.
+  const queries = [{ token: latentToken(0, -1), actions: 0 }]
+  const queryOf = latents.map((_, n) =>
+    states[n].map((place, k) => {
+      if (place === 0 || isForced(support, k)) return 0 // where ⊤ is forced nothing is asked
+      return queries.push({ token: latentToken(n, place - 1), actions: k }) - 1
     }),
-  ])
+  )
   const places = new Array<number>(tokens).fill(-1)
   for (const [query, { token }] of queries.entries()) places[token] = query
-  const parents = latents.flatMap((latent, n) => latent.map((_, i) => queryOf[n][i]))
-  if (parents.length === 0) parents.push(0) // the token that stands in where every latent is empty
-
-  const onPrefixes = <T>(of: (latent: number, prefix: number) => T) => grid(samples, length + 1, of)
+  const parents = actions.flatMap((own, n) => own.map((_, k) => queryOf[n][k]))
+  const onStates = <T>(of: (latent: number, state: number) => T) => grid(samples, steps + 1, of)
   return {
     ...inputs,
     queries: int64(
@@ -139,25 +149,28 @@ export function policyFeeds({ prompt, latents }: PromptLatents, support: Support
       queries.map(({ token }) => token),
     ),
     queryPlaces: int64([tokens], places),
-    parents: int64([parents.length], parents),
+    actionTokens: vector(actions.flat()),
+    actionRows: actionGrid.rows,
+    actionPlaces: actionGrid.places,
+    parents: vector(parents),
     prefixQueries: int64(
-      [samples, length + 1],
-      onPrefixes((n, i) => queryOf[n][i] ?? 0),
+      [samples, steps + 1],
+      onStates((n, k) => queryOf[n][k] ?? 0),
     ),
     onLatent: bool(
-      [samples, length],
-      grid(samples, length, (n, i) => i < latents[n].length),
+      [samples, steps],
+      grid(samples, steps, (n, k) => k < states[n].length - 1),
     ),
     stop: int64([1], [support.stop]),
     forced: bool(
-      [samples, length + 1],
-      onPrefixes((_, i) => isForced(support, i)),
+      [samples, steps + 1],
+      onStates((_, k) => isForced(support, k)),
     ),
     ...(isConstrained(support) && {
       bias: float32([vocabulary], innerBias(support, vocabulary)),
       mayStop: bool(
         [queries.length, 1],
-        queries.map(({ prefix }) => isTerminable(support, prefix)),
+        queries.map(({ actions }) => isTerminable(support, actions)),
       ),
     }),
   }
@@ -169,16 +182,20 @@ export const grid = <T>(rows: number, columns: number, of: (row: number, column:
 
 /** Reads the program's grids, latent by latent. */
 export function scoresOf(
-  latents: PromptLatents['latents'],
+  { latents, inserted }: PromptLatents,
   support: Support,
   logTokens: Float32Array,
   logStop: Float32Array,
 ): PolicyScore[] {
-  const length = logTokens.length / latents.length
+  const steps = logTokens.length / latents.length
   return latents.map((latent, n) => {
-    const tokens = Array.from(logTokens.subarray(n * length, n * length + latent.length))
-    const stops = Array.from(logStop.subarray(n * (length + 1), n * (length + 1) + latent.length + 1))
-    const logStops = stops.map((value, i) => (isTerminable(support, i) ? value : Number.NEGATIVE_INFINITY))
-    return { logTokens: tokens, logStop: logStops, logQ: tokens.reduce((a, b) => a + b, logStops[latent.length]) }
+    const states = statesOf(latent.length, inserted?.[n])
+    const tokens = latent.map(() => 0)
+    const stops = new Array<number>(latent.length + 1).fill(Number.NEGATIVE_INFINITY)
+    for (const [k, place] of states.entries()) {
+      if (k < states.length - 1) tokens[place] = logTokens[n * steps + k]
+      if (isTerminable(support, k)) stops[place] = logStop[n * (steps + 1) + k]
+    }
+    return { logTokens: tokens, logStop: stops, logQ: tokens.reduce((a, b) => a + b, stops[latent.length]) }
   })
 }

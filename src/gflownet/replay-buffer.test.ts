@@ -125,7 +125,7 @@ test('an empty buffer gives nothing to draw', () => {
 })
 
 test('a drawn latent says that it is replayed and is otherwise the stored one', () => {
-  const kept = { ...latent([1, 2], -1), parts: { ending: [-3, -1, -1] }, source: 'tempered' } as const
+  const kept = { ...latent([1, 2], -1), inserted: [1], untempered: [-3, -1, -1], source: 'tempered' } as const
   const drawn = draw(buffer({}, kept), 'prompt', { count: 2, temperature: 1 }, seededRandom(1).at('replay'))
   expect(drawn).toEqual([
     { ...kept, source: 'replay' },

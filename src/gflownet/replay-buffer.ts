@@ -86,10 +86,13 @@ export function draw(
 }
 
 function pickByPriority(kept: readonly Trajectory[], temperature: number, draws: Draws): () => number {
-  const best = terminalLogReward(kept[0])
+  const untempered = ({ tokens, untempered }: Trajectory) => untempered?.[tokens.length] ?? 0
+  const [best] = kept
   let total = 0
   const cumulative = kept.map((trajectory) => {
-    total += Math.exp((terminalLogReward(trajectory) - best) / temperature)
+    const gap = terminalLogReward(trajectory) - terminalLogReward(best)
+    const constant = untempered(trajectory) - untempered(best)
+    total += Math.exp((gap - constant) / temperature + constant)
     return total
   })
   return () => {

@@ -5,7 +5,8 @@ import { type Trajectory, terminalLogReward, trajectorySchema } from './trajecto
 const trajectory: Trajectory = {
   tokens: [7, 0, 50_256],
   logReward: [-Infinity, -Infinity, -31.400000000000002, -1 / 3],
-  parts: { ending: [-Infinity, -2, -3, -1 / 7], latent: [0, 0, -28.4, -4 / 21] },
+  inserted: [1, 2],
+  untempered: [-Infinity, -2, -3, -1 / 7],
   source: 'tempered',
 }
 
@@ -13,8 +14,8 @@ test('a trajectory survives JSON to the last bit, its impossible endings include
   expect(trajectorySchema.parse(JSON.parse(JSON.stringify(trajectory)))).toStrictEqual(trajectory)
 })
 
-test('a trajectory without parts comes back without parts', () => {
-  const { parts: _, ...plain } = trajectory
+test('a trajectory without a tool and without untempered terms comes back without them', () => {
+  const { inserted: _, untempered: __, ...plain } = trajectory
   expect(trajectorySchema.parse(JSON.parse(JSON.stringify(plain)))).toStrictEqual(plain)
 })
 
@@ -27,6 +28,9 @@ test('the empty latent has one prefix and its reward is the terminal one', () =>
 
 test.each([
   ['a missing log-reward', { ...trajectory, logReward: [-1, -2, -3] }],
+  ['a missing untempered term', { ...trajectory, untempered: [-1, -2, -3] }],
+  ['an inserted token that is not there', { ...trajectory, inserted: [3] }],
+  ['an insertion that goes backwards', { ...trajectory, inserted: [2, 1] }],
   ['a token that is no index', { ...trajectory, tokens: [1, 2.5, 3] }],
   ['an unknown source', { ...trajectory, source: 'dream' }],
 ])('%s is refused', (_, damaged) => {

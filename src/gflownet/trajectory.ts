@@ -9,10 +9,12 @@ export type TrajectorySource = (typeof sources)[number]
 export type Trajectory = {
   /** [length], the latent z_1..z_n without ⊤. */
   tokens: readonly number[]
+  /** The places of tokens that a tool inserted; absent where it inserted none. */
+  inserted?: readonly number[]
   /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end. */
   logReward: readonly number[]
-  /** The terms that `logReward` is the sum of, by name, each [prefixes], where the reward has named parts. */
-  parts?: Readonly<Record<string, readonly number[]>>
+  /** [prefixes], the part of `logReward` that the reward temperature leaves alone; absent where it tempers all. */
+  untempered?: readonly number[]
   source: TrajectorySource
 }
 
@@ -27,11 +29,21 @@ export const terminalLogReward = ({ tokens, logReward }: Trajectory) => logRewar
 export const trajectorySchema = z
   .strictObject({
     tokens: z.array(z.number().int().nonnegative()),
+    inserted: z.array(z.number().int().nonnegative()).optional(),
     logReward: logRewards(),
-    parts: z.record(z.string(), logRewards()).optional(),
+    untempered: logRewards().optional(),
     source: z.enum(sources),
   })
-  .refine(({ tokens, logReward }) => logReward.length === tokens.length + 1, 'needs one log-reward for every prefix')
+  .refine(
+    ({ tokens, logReward, untempered = logReward }) =>
+      [logReward, untempered].every(({ length }) => length === tokens.length + 1),
+    'needs one log-reward for every prefix',
+  )
+  .refine(
+    ({ tokens, inserted = [] }) =>
+      inserted.every((place, i) => place < tokens.length && place > (inserted[i - 1] ?? -1)),
+    'needs the places of inserted tokens in ascending order',
+  )
 
 function logRewards() {
   return z.array(z.number().nullable()).transform((values) => values.map((value) => value ?? -Infinity))

@@ -104,8 +104,13 @@ async function answer(
   const session = await lane.session(`token log-probabilities ${limits !== undefined}`, () =>
     answerProgram(model, limits !== undefined),
   )
+  // The same state is asked twice where ⊤ may follow it in one latent and not in another, with fewer actions in it.
+  const stateOf = ({ after, mayStop }: Question) => 2 * after + (mayStop ? 1 : 0)
   const byState = new Map<number, number[]>()
-  for (const [i, { after }] of questions.entries()) byState.set(after, [...(byState.get(after) ?? []), i])
+  for (const [i, question] of questions.entries()) {
+    const state = stateOf(question)
+    byState.set(state, [...(byState.get(state) ?? []), i])
+  }
   const states = [...byState.keys()]
   const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * model.dimensions.vocabulary)))
 
@@ -115,7 +120,10 @@ async function answer(
     const asked = part.flatMap((state, query) => byState.get(state)!.map((question) => ({ query, question })))
     const { outputs } = await session.run({
       hidden,
-      queries: int64([part.length], part),
+      queries: int64(
+        [part.length],
+        part.map((state) => Math.floor(state / 2)),
+      ),
       from: int64(
         [asked.length],
         asked.map(({ query }) => query),
@@ -129,7 +137,7 @@ async function answer(
         stop: int64([1], [limits.stop]),
         mayStop: bool(
           [part.length, 1],
-          part.map((state) => questions[byState.get(state)![0]].mayStop!),
+          part.map((state) => state % 2 === 1),
         ),
       }),
     })

@@ -1,7 +1,7 @@
 /** @file A reward that is one function of the text: the user's own. */
 import { describeThrown, UserError } from '../errors.ts'
 import { scorePrefixes } from './prefix-scores.ts'
-import { isAsked, type Reward, sumParts } from './reward.ts'
+import { askedPrefixes, type Reward, sumParts } from './reward.ts'
 
 /** What a reward function is told besides the text. */
 export type RewardInput = {
@@ -21,17 +21,13 @@ export function ownReward(name: string, logReward: RewardFunction, example: Rewa
     name,
     score: async (context, latents) => {
       const { latent: likelihoods } = await scorePrefixes(context, context.prompt, latents, [])
-      const own: number[][] = []
+      const asked = askedPrefixes(context, latents)
+      const own = latents.map(({ length }) => new Array<number>(length + 1).fill(Number.NEGATIVE_INFINITY))
       for (const [n, latent] of latents.entries()) {
-        own.push([])
-        for (let prefix = 0; prefix <= latent.length; prefix++) {
-          if (!isAsked(context, prefix, latent.length)) {
-            own[n].push(Number.NEGATIVE_INFINITY)
-            continue
-          }
+        for (const prefix of asked[n]) {
           const tokens = latent.slice(0, prefix)
           const text = context.tokenizer.decodeContinuation(tokens)
-          own[n].push(await call(name, logReward, text, { logLikelihood: likelihoods[n][prefix], example, tokens }))
+          own[n][prefix] = await call(name, logReward, text, { logLikelihood: likelihoods[n][prefix], example, tokens })
         }
       }
       return sumParts(context, latents, { own })

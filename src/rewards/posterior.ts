@@ -1,7 +1,15 @@
 /** @file The posterior reward: latents that lead from a beginning to a given ending. */
 import { UserError } from '../errors.ts'
-import { scorePrefixes } from './prefix-scores.ts'
-import { continuationOf, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
+import { type Reading, scorePrefixes } from './prefix-scores.ts'
+import {
+  continuationOf,
+  defineReward,
+  type Reward,
+  type RewardContext,
+  sumParts,
+  type Text,
+  tokensOf,
+} from './reward.ts'
 
 /**
  * R(z_1..z_i ⊤) = p(z_1..z_i ⊤ Y | X) under the reference model (Hu et al. 2024, section 3.1; with X a beginning and Y an
@@ -9,20 +17,26 @@ import { continuationOf, type Reward, sumParts, type Text, tokensOf } from './re
  * @param ending Y: text that follows the latent, or tokens
  * @param beginning X, where it is not the policy's own prompt (which may hold Y too, as it must for infilling)
  */
-export function posterior({ ending, beginning }: { ending: Text; beginning?: Text }): Reward {
+export function posterior({ ending, beginning, ...reading }: { ending: Text; beginning?: Text } & Reading): Reward {
+  const before = ({ prompt, tokenizer }: RewardContext) =>
+    beginning === undefined ? prompt : tokensOf(beginning, tokenizer)
+  return posteriorAfter('posterior', before, { ending, ...reading })
+}
+
+/** A posterior whose X is what `before` says. */
+export function posteriorAfter(
+  name: string,
+  before: (context: RewardContext) => readonly number[],
+  { ending, ...reading }: { ending: Text } & Reading,
+): Reward {
   if (ending.length === 0)
     throw new UserError({
-      what: 'the posterior needs an ending',
+      what: `the ${name} needs an ending`,
       where: 'reward',
       fix: 'give a text, or use "tempered"',
     })
-  return {
-    name: 'posterior',
-    score: async (context, latents) => {
-      const { tokenizer } = context
-      const prompt = beginning === undefined ? context.prompt : tokensOf(beginning, tokenizer)
-      const scores = await scorePrefixes(context, prompt, latents, continuationOf(ending, tokenizer))
-      return sumParts(context, latents, { ...scores })
-    },
-  }
+  return defineReward(name, async (context, latents) => {
+    const after = continuationOf(ending, context.tokenizer)
+    return sumParts(context, latents, { ...(await scorePrefixes(context, before(context), latents, after, reading)) })
+  })
 }

@@ -81,3 +81,29 @@ test('within the limits of latents the reference model is the base policy, but f
     }
   })
 })
+
+test('what a tool inserted is no choice within the limits: actions count, and its own likelihood is that of the whole vocabulary', async () => {
+  const limits = { ...support(), minTokens: 2 }
+  const inserted = [[1], []] // token 9 is not allowed, and was inserted; the second latent has the same tokens, all chosen
+  const tokens = [3, 9, 4]
+  await lanes.use(async (lane) => {
+    const score = (context: object) =>
+      scorePrefixes({ lane, model, support: limits, ...context }, prompt, [tokens, tokens], [])
+    const { latent: scores } = await score({ inserted })
+    const logP = async (given: readonly number[], token: number, mayStop?: boolean) => {
+      const text = [...prompt, ...given]
+      const row = (await textLogits(lane, { model }, text)).subarray((text.length - 1) * model.dimensions.vocabulary)
+      if (mayStop === undefined) return row[token] - logSumExp(row)
+      const bias = innerBias(limits, row.length)
+      if (mayStop) bias[STOP] = 0
+      return row[token] - logSumExp(row.map((logit, i) => logit + bias[i]))
+    }
+    const first = await logP([], 3, false)
+    const stop = await logP(tokens, STOP, true)
+    const withTool = first + (await logP([3], 9)) + (await logP([3, 9], 4, false)) + stop
+    const without = first + (await logP([3], 9, false)) + (await logP([3, 9], 4, true)) + stop
+    expect(Math.abs(scores[0][3] - withTool)).toBeLessThan(TOLERANCE)
+    expect(Math.abs(scores[1][3] - without)).toBeLessThan(TOLERANCE)
+    expect(Math.abs(withTool - without)).toBeGreaterThan(10 * TOLERANCE)
+  })
+})

@@ -2,8 +2,10 @@
  * @file What a reward is: log R at every prefix of every latent of one prompt, untempered, with its terms by name. It is
  * computed under the reference model (no adapter), once in a latent's life.
  */
+import { UserError } from '../errors.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
+import { type Inserted, statesOf } from '../sampling/latent.ts'
 import { isTerminable, type Support } from '../sampling/support.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 
@@ -17,6 +19,8 @@ export type RewardContext = {
   prompt: readonly number[]
   /** Only the whole latents are of interest: rewards at shorter prefixes need not be computed, and are −∞. */
   onlyWhole?: boolean
+  /** The tokens of each latent that a tool inserted; absent where no tool had a part. */
+  inserted?: readonly Inserted[]
 }
 
 /** For each latent, numbers at its prefixes z_1..z_i, i = 0..n: [samples][prefixes], nats. */
@@ -27,20 +31,40 @@ export type PrefixRewards = {
   logReward: PrefixValues
   /** The terms that it is the sum of. */
   parts: Record<string, PrefixValues>
+  /** Names of the terms that a reward temperature leaves alone. */
+  untempered?: readonly string[]
 }
 
 /** log R of latents of one prompt at every prefix. */
 export type Reward = {
   /** Names it in messages and run folders. */
   name: string
-  score: (context: RewardContext, latents: readonly (readonly number[])[]) => Promise<PrefixRewards>
+  score: ScoreLatents
+  /** Refuses before any work what it would refuse while it scores. @throws UserError */
+  check?: (context: RewardContext) => Promise<void>
 }
 
-/** Is the reward asked for after `prefix` of the `length` tokens of a latent? */
-export const isAsked = ({ support, onlyWhole }: Asked, prefix: number, length: number): boolean =>
-  isTerminable(support, prefix) && (!onlyWhole || prefix === length)
+export type ScoreLatents = (context: RewardContext, latents: readonly (readonly number[])[]) => Promise<PrefixRewards>
 
-export type Asked = Pick<RewardContext, 'support' | 'onlyWhole'>
+/** A reward that checks what it was given by scoring no latents at all. */
+export const defineReward = (name: string, score: ScoreLatents): Reward & Required<Pick<Reward, 'check'>> => ({
+  name,
+  score,
+  check: async (context) => void (await score(context, [])),
+})
+
+/** The prefixes of each latent at which the reward is asked for, by their lengths: those where the latent may end. */
+export const askedPrefixes = (
+  { support, onlyWhole, inserted }: Asked,
+  latents: readonly (readonly number[])[],
+): number[][] =>
+  latents.map(({ length }, n) =>
+    statesOf(length, inserted?.[n]).filter(
+      (prefix, actions) => isTerminable(support, actions) && (!onlyWhole || prefix === length),
+    ),
+  )
+
+export type Asked = Pick<RewardContext, 'support' | 'onlyWhole' | 'inserted'>
 
 /** Sums named parts where the reward is asked for; −∞ elsewhere. */
 export function sumParts(
@@ -48,13 +72,12 @@ export function sumParts(
   latents: readonly (readonly number[])[],
   parts: Record<string, PrefixValues>,
 ): PrefixRewards {
-  const logReward = latents.map((latent, n) =>
-    Array.from({ length: latent.length + 1 }, (_, i) =>
-      isAsked(asked, i, latent.length)
-        ? Object.values(parts).reduce((sum, part) => sum + part[n][i], 0)
-        : Number.NEGATIVE_INFINITY,
-    ),
-  )
+  const terms = Object.values(parts)
+  const logReward = askedPrefixes(asked, latents).map((prefixes, n) => {
+    const row = new Array<number>(latents[n].length + 1).fill(Number.NEGATIVE_INFINITY)
+    for (const i of prefixes) row[i] = terms.reduce((sum, part) => sum + part[n][i], 0)
+    return row
+  })
   return { logReward, parts }
 }
 
@@ -64,6 +87,20 @@ export type Text = string | readonly number[]
 
 export const tokensOf = (text: Text, tokenizer: Tokenizer): readonly number[] =>
   typeof text === 'string' ? tokenizer.encodePrompt(text) : text
+
+/**
+ * The token before a document's first one, where nothing else is: that which begins a text, or ends the one before.
+ * @throws UserError where the model has neither
+ */
+export function documentStart({ bosToken, eosToken }: Tokenizer): number {
+  const start = bosToken ?? eosToken
+  if (start !== undefined) return start
+  throw new UserError({
+    what: 'the model has no token that begins or ends a text, and nothing stands before the latent',
+    where: 'reward',
+    fix: 'give a beginning, or use another model',
+  })
+}
 
 /** The same for a text that follows another. */
 export const continuationOf = (text: Text, tokenizer: Tokenizer): readonly number[] =>

@@ -39,7 +39,7 @@ export function innerBias({ stop, bias }: Support, vocabulary: number): Float32A
   return inner
 }
 
-/** What is added to the logits of the token after `prefix` tokens: −∞ where it may not stand. [vocabulary] */
+/** What is added to the logits of the token after `prefix` tokens that the policy chose: −∞ where it may not stand. [vocabulary] */
 export function biasAfter(support: Support, prefix: number, vocabulary: number): Float32Array {
   const bias = innerBias(support, vocabulary)
   if (isTerminable(support, prefix)) bias[support.stop] = 0

@@ -17,7 +17,7 @@ export async function tryReward(
   try {
     await lanes.use(async (lane) => {
       const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
-      checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
+      checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
     })
   } catch (error) {
     throw error instanceof UserError ? new UserError(error.complaint) : error // nothing has been done yet

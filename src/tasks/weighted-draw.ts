@@ -59,10 +59,9 @@ async function weighted(
   const tuned = { adapter, count: counts.tuned, draws: random.at('sample') }
   const base = { count: counts.base, draws: random.at('sample', 'base') }
   const parts = counts.base > 0 ? [tuned, base] : [tuned]
-  const pool = await model.lanes.use((lane) => drawPool(lane, { model, support }, prompt, parts))
-  const { latents, logReward, logSamplers } = pool
-  const tempered = logReward.map((value) => value / rewardTemperature)
-  const logWeights = mixtureLogWeights({ ...pool, logReward: tempered })
+  const pool = await model.lanes.use((lane) => drawPool(lane, { model, support, rewardTemperature }, prompt, parts))
+  const { latents, logReward, logTarget, logSamplers } = pool
+  const logWeights = mixtureLogWeights({ ...pool, logReward: logTarget })
   const partition = estimateLogPartition(logWeights)
   if (partition.effectiveSamples === 0)
     throw new UserError(

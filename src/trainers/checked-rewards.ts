@@ -1,7 +1,6 @@
 /** @file A reward's answer is checked before anything is learned from it. */
 import { UserError } from '../errors.ts'
-import type { PrefixRewards } from '../rewards/reward.ts'
-import { isTerminable, type Support } from '../sampling/support.ts'
+import { askedPrefixes, type PrefixRewards, type RewardContext } from '../rewards/reward.ts'
 import type { Prompt } from './prompts.ts'
 
 /**
@@ -11,7 +10,7 @@ import type { Prompt } from './prompts.ts'
 export function checkedRewards(
   rewards: PrefixRewards,
   latents: readonly (readonly number[])[],
-  support: Support,
+  context: RewardContext,
   { name, reward }: Prompt,
 ): PrefixRewards {
   const refuse = (what: string): never => {
@@ -22,12 +21,15 @@ export function checkedRewards(
   }
   if (rewards.logReward.length !== latents.length)
     refuse(`it gave ${rewards.logReward.length} rows for ${latents.length} latents`)
+  const asked = askedPrefixes(context, latents)
   for (const [n, latent] of latents.entries()) {
     const row = rewards.logReward[n]
     if (row.length !== latent.length + 1)
       refuse(`latent ${n + 1} has ${latent.length + 1} prefixes and got ${row.length} numbers`)
-    const bad = row.findIndex((value, prefix) => isTerminable(support, prefix) && !Number.isFinite(value))
-    if (bad >= 0) refuse(`log R of latent ${n + 1} at prefix ${bad} is ${row[bad]}; it must be a finite number`)
+    const bad = asked[n].find((prefix) => !Number.isFinite(row[prefix]))
+    if (bad === undefined) continue
+    const text = JSON.stringify(context.tokenizer.decodeContinuation(latent.slice(0, bad)))
+    refuse(`log R of latent ${n + 1} at prefix ${bad} is ${row[bad]}; it must be a finite number, also for ${text}`)
   }
   return rewards
 }

@@ -1,8 +1,11 @@
 /** @file Latents that the data knows to be good: they are scored and put into the replay buffer before the first step. */
 import { insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
+import { untemperedTerms } from '../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../gflownet/trajectory.ts'
 import type { LanguageModel } from '../models/language-model.ts'
+import type { Latent } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
+import type { BoundTool } from '../sampling/tools.ts'
 import { checkedRewards } from './checked-rewards.ts'
 import type { Warning } from './events.ts'
 import type { Prompt } from './prompts.ts'
@@ -11,19 +14,33 @@ import type { Prompt } from './prompts.ts'
 export async function seedBuffer(
   empty: ReplayBuffer,
   prompts: readonly Prompt[],
-  { model, support }: { model: LanguageModel; support: Support },
+  { model, support, tool }: { model: LanguageModel; support: Support; tool?: BoundTool },
 ): Promise<{ buffer: ReplayBuffer; warning?: Warning }> {
   const { description, tokenizer, lanes } = model
-  const known = prompts.flatMap((prompt) => {
-    const latents = prompt.known
-      .map((tokens) => withoutStop(tokens, support))
-      .filter((tokens) => isPossible(tokens, support))
-    return latents.length > 0 ? [{ prompt, latents }] : []
-  })
+  const known: { prompt: Prompt; latents: Latent[] }[] = []
+  for (const prompt of prompts) {
+    const latents: Latent[] = []
+    for (const tokens of prompt.known) {
+      const latent = await asDrawn(withoutStop(tokens, support), tool)
+      if (latent && isPossible(latent, support)) latents.push(latent)
+    }
+    if (latents.length > 0) known.push({ prompt, latents })
+  }
   const scored = await lanes.each(known, async (lane, { prompt, latents }) => {
-    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
-    const { logReward } = checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
-    return latents.map((tokens, n): Trajectory => ({ tokens, logReward: logReward[n], source: 'data' }))
+    const tokens = latents.map((latent) => latent.tokens)
+    const inserted = tool && { inserted: latents.map((latent) => latent.inserted) }
+    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens, ...inserted }
+    const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
+    const untempered = untemperedTerms(rewards)
+    return latents.map(
+      ({ tokens, inserted }, n): Trajectory => ({
+        tokens,
+        ...(inserted.length > 0 && { inserted }),
+        logReward: rewards.logReward[n],
+        ...(untempered && { untempered: untempered[n] }),
+        source: 'data',
+      }),
+    )
   })
   const buffer = scored.reduce((buffer, trajectories, i) => insert(buffer, known[i].prompt.name, trajectories), empty)
   const given = prompts.reduce((sum, { known }) => sum + known.length, 0)
@@ -40,7 +57,24 @@ export async function seedBuffer(
 const withoutStop = (tokens: readonly number[], { stop }: Support) =>
   tokens.at(-1) === stop ? tokens.slice(0, -1) : tokens
 
-const isPossible = (tokens: readonly number[], { stop, minTokens, maxTokens, bias }: Support) =>
-  tokens.length >= minTokens &&
-  tokens.length <= maxTokens &&
-  tokens.every((token) => token !== stop && (!bias || bias[token] === 0))
+/** The latent as the sampler would draw it, with the places of what the tool writes; undefined where the tool writes otherwise. */
+async function asDrawn(tokens: readonly number[], tool?: BoundTool): Promise<Latent | undefined> {
+  const inserted: number[] = []
+  for (let next = 0; tool && next < tokens.length; ) {
+    next++ // an action
+    const result = await tool(tokens.slice(0, next))
+    if (result.some((token, i) => token !== tokens[next + i])) return undefined
+    for (const _ of result) inserted.push(next++)
+  }
+  return { tokens, inserted }
+}
+
+function isPossible({ tokens, inserted }: Latent, { stop, minTokens, maxTokens, bias }: Support): boolean {
+  const given = new Set(inserted)
+  const actions = tokens.filter((_, place) => !given.has(place))
+  return (
+    actions.length >= minTokens &&
+    actions.length <= maxTokens &&
+    actions.every((token) => token !== stop && (!bias || bias[token] === 0))
+  )
+}

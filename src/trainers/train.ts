@@ -7,16 +7,17 @@ import { UserError } from '../errors.ts'
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { type LearnResult, learnStep } from '../gflownet/learn-step.ts'
 import { draw, emptyBuffer, insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
-import { temperedLogReward } from '../gflownet/reward-temperature.ts'
+import { temperedLogReward, untemperedTerms } from '../gflownet/reward-temperature.ts'
 import { schedule, warmUp } from '../gflownet/schedules.ts'
 import { type Trajectory, terminalLogReward } from '../gflownet/trajectory.ts'
 import type { Lane } from '../models/lane.ts'
 import { type LanguageModel, parameterCount } from '../models/language-model.ts'
 import { type Random, seededRandom } from '../random.ts'
-import type { Reward } from '../rewards/reward.ts'
+import type { Reward, RewardContext } from '../rewards/reward.ts'
 import { type NamedTensors, sizeOf } from '../runtime/host-tensor.ts'
-import { sampleLatents } from '../sampling/sample.ts'
+import { sampleWithTool } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
+import { type BoundTool, bindTool, type Tool } from '../sampling/tools.ts'
 import { behaviourTemperatures, countSources } from './behaviour.ts'
 import { checkedRewards } from './checked-rewards.ts'
 import { unwatched, watchFirstToken } from './collapse.ts'
@@ -35,6 +36,8 @@ export type FineTuneOptions = TrainingOptions & {
   reward?: Reward
   /** Starts from this adapter instead of a fresh one. Its rank, alpha and targets hold, not those of `lora`. */
   adapter?: LoraAdapter
+  /** Reads along and inserts into latents while they are sampled. */
+  tool?: Tool
   /** Goes on from here, as if it had not been stopped. */
   resume?: TrainingState
   /** Ends the run after the step under way, with a last state. */
@@ -52,6 +55,7 @@ export async function* fineTune({
   prompts,
   reward,
   adapter,
+  tool,
   resume,
   signal,
   ...options
@@ -63,11 +67,14 @@ export async function* fineTune({
     model,
     config,
     support,
+    tool: tool && bindTool(tool, model.tokenizer),
     prompts: resolvePrompts(prompts, { model, reward, maxTokens }),
     random: seededRandom(config.seed),
     rewardTemperature: schedule(config.rewardTemperature, config.steps),
     learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
   }
+  for (const { reward, tokens } of run.prompts)
+    await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })
   const seeded = resume ? undefined : await seedBuffer(emptyBuffer(config.replay), run.prompts, run)
   let state = resume ?? initialState(run, optimizer, seeded!.buffer, adapter)
@@ -128,6 +135,7 @@ type Run = {
   model: LanguageModel
   config: TrainingConfig
   support: Support
+  tool?: BoundTool
   prompts: readonly Prompt[]
   random: Random
   rewardTemperature: (step: number) => number
@@ -212,15 +220,26 @@ async function workOnPrompt(
   const counts = countSources(config.samplesPerPrompt, config.sources, replayable)
   const temperatures = behaviourTemperatures(counts, config.sources.temperatures)
   const draws = random.at('sample', step, place)
-  const latents = await sampleLatents(lane, { model, adapter, support }, { prompt: prompt.tokens, temperatures, draws })
+  const drawn = await sampleWithTool(
+    lane,
+    { model, adapter, support, tool: run.tool },
+    { prompt: prompt.tokens, temperatures, draws },
+  )
+  const latents = drawn.map(({ tokens }) => tokens)
   times.push(performance.now())
 
-  const context = { lane, model, tokenizer: run.model.tokenizer, support, prompt: prompt.tokens }
-  const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, support, prompt)
-  const fresh = latents.map(
-    (tokens, n): Trajectory => ({
+  const context = {
+    ...rewardContext(lane, run, prompt.tokens),
+    ...(run.tool && { inserted: drawn.map(({ inserted }) => inserted) }),
+  }
+  const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
+  const untempered = untemperedTerms(rewards)
+  const fresh = drawn.map(
+    ({ tokens, inserted }, n): Trajectory => ({
       tokens,
+      ...(inserted.length > 0 && { inserted }),
       logReward: rewards.logReward[n],
+      ...(untempered && { untempered: untempered[n] }),
       source: temperatures[n] === 1 ? 'policy' : 'tempered',
     }),
   )
@@ -234,7 +253,8 @@ async function workOnPrompt(
     {
       prompt: prompt.tokens,
       latents: all.map(({ tokens }) => tokens),
-      logRewards: all.map(({ logReward }) => temperedLogReward(logReward, temperature)),
+      inserted: all.map(({ inserted = [] }) => inserted),
+      logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
       logPartition: state.logPartitions[prompt.name]?.value ?? 0,
     },
   )
@@ -242,6 +262,14 @@ async function workOnPrompt(
   const [sample, reward, learn] = [1, 2, 3].map((i) => (times[i] - times[i - 1]) / 1000)
   return { prompt, fresh, learned, seconds: { sample, reward, learn } }
 }
+
+const rewardContext = (lane: Lane, { model, support }: Run, prompt: readonly number[]): RewardContext => ({
+  lane,
+  model: model.description,
+  tokenizer: model.tokenizer,
+  support,
+  prompt,
+})
 
 /** Mean over prompts, added in their order: the result does not depend on who finished first. */
 function meanGradients(all: readonly NamedTensors[]): NamedTensors {

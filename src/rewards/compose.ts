@@ -1,0 +1,77 @@
+/** @file Rewards made of rewards: product, power, and terms that a reward temperature leaves alone. */
+import { UserError } from '../errors.ts'
+import { type PrefixRewards, type PrefixValues, type Reward, sumParts } from './reward.ts'
+
+/**
+ * R = Π R_k. Its parts are those of its factors; where two have a part of the same name, the later ones are called by
+ * their factor's name as well, as in `posterior ending`.
+ */
+export function product(...factors: readonly Reward[]): Reward {
+  if (factors.length === 0)
+    throw new UserError({ what: 'a product of no rewards', where: 'reward', fix: 'give at least one' })
+  return {
+    name: factors.map(({ name }) => name).join(' × '),
+    score: async (context, latents) => {
+      const parts: Record<string, PrefixValues> = {}
+      const untempered: string[] = []
+      for (const { name: factor, score } of factors) {
+        const scored = await score(context, latents)
+        for (const [name, values] of Object.entries(termsOf(factor, scored))) {
+          const unique = freeName([name, `${factor} ${name}`], parts)
+          parts[unique] = values
+          if (scored.untempered?.includes(name)) untempered.push(unique)
+        }
+      }
+      return { ...sumParts(context, latents, parts), untempered }
+    },
+    check: async (context) => {
+      for (const factor of factors) await factor.check?.(context)
+    },
+  }
+}
+
+/** R^exponent, part by part. */
+export function power(reward: Reward, exponent: number): Reward {
+  if (!Number.isFinite(exponent))
+    throw new UserError({ what: `exponent ${exponent}`, where: `reward "${reward.name}"`, fix: 'give a finite number' })
+  return {
+    ...reward,
+    name: `${reward.name}^${exponent}`,
+    score: async (context, latents) => {
+      const scored = await reward.score(context, latents)
+      const raised = Object.entries(termsOf(reward.name, scored)).map(([name, values]) => [
+        name,
+        times(values, exponent),
+      ])
+      return { ...sumParts(context, latents, Object.fromEntries(raised)), untempered: scored.untempered }
+    },
+  }
+}
+
+/** The same reward, of which a reward temperature tempers nothing: c(Z) in p(Z | X)^(1/T) · c(Z). */
+export const untempered = (reward: Reward): Reward => ({
+  ...reward,
+  score: async (context, latents): Promise<PrefixRewards> => {
+    const scored = await reward.score(context, latents)
+    const parts = termsOf(reward.name, scored)
+    return { ...scored, parts, untempered: Object.keys(parts) }
+  },
+})
+
+/** The terms of a reward; one that names none is one term. */
+const termsOf = (name: string, { logReward, parts }: PrefixRewards): Record<string, PrefixValues> =>
+  Object.keys(parts).length > 0 ? parts : { [name]: logReward }
+
+/** Values at every prefix, each times a factor. */
+export const times = (values: PrefixValues, factor: number): PrefixValues =>
+  values.map((row) => row.map((value) => factor * value))
+
+/** The first of the names that is free, or the last one with a number. */
+function freeName(names: readonly string[], taken: Record<string, unknown>): string {
+  const free = names.find((name) => !Object.hasOwn(taken, name))
+  if (free !== undefined) return free
+  const last = names[names.length - 1]
+  let count = 2
+  while (Object.hasOwn(taken, `${last} (${count})`)) count++
+  return `${last} (${count})`
+}
