@@ -18,6 +18,7 @@ export {
   summarise,
 } from './evaluation/evaluate.ts'
 export { type Exporter, type ExportOptions, exportPolicy } from './export/export-policy.ts'
+export { ggufExporter } from './export/gguf.ts'
 export { mergedExporter } from './export/merged.ts'
 export { onnxExporter } from './export/onnx.ts'
 export { peftExporter } from './export/peft.ts'

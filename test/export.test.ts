@@ -70,6 +70,17 @@ test('peft and onnx: the JSON says what was compared', async () => {
   expect(readdirSync(path('onnx', 'onnx'))).toEqual(['model_quantized.onnx'])
 })
 
+test('gguf: the file is a model of its own', async () => {
+  const words = ['--gguf', path('merged.gguf'), '--type', 'q8_0', '--threads', '1', '--json']
+  expect(JSON.parse((await flowtune('export', path('run'), ...words)).out)).toMatchObject({
+    form: 'gguf',
+    allowed: 0.5,
+  })
+  const { code, out } = await flowtune('score', '--model', path('merged.gguf'), 'Tom had a dog.', '--json')
+  expect(code).toBe(0)
+  expect(JSON.parse(out).logProbabilities.length).toBeGreaterThan(4)
+})
+
 test('a model without a run is exported with a text to compare on, with an adapter or without', async () => {
   const words = [
     '--model',
@@ -92,6 +103,7 @@ test('a model without a run is exported with a text to compare on, with an adapt
 test.each([
   [['run'], /it is not said what to write; give one of --merged, .*--peft/],
   [['run', '--merged', 'x', '--peft', 'y'], /one form at a time/],
+  [['run', '--gguf', 'x'], /a GGUF file is known by its name; let it end with \.gguf/],
   [['run', '--onnx', 'x', '--dtype', 'q4'], /Allowed choices are fp32, fp16, q8/],
   [['run', '--merged', 'stories.jsonl'], /there is something already; choose another name/],
   [['absent', '--merged', 'x'], /no run here/],

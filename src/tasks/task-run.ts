@@ -100,16 +100,14 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
   const training = trainingOf(task, options)
   const model = await recordOfModel(options.model, options)
+  const adapter = options.adapter === undefined ? null : recordOfAdapter(options.adapter, model.folder)
   const record: UnplannedRecord = {
     command: options.command ?? '',
     task: isTaskFile(options.task) ? resolve(options.task) : task.name,
     taskFile: isTaskFile(options.task) ? await hashedFileOf(options.task) : null,
     model,
     chat: options.chat ? chatTemplateOf(task, model.folder) : null,
-    adapter:
-      options.adapter === undefined
-        ? null
-        : { folder: resolve(options.adapter), sha256: hashOfAdapter(options.adapter) },
+    adapter,
     training,
     ...files,
     columns: Object.fromEntries(
@@ -147,6 +145,12 @@ function trainingOf(task: Task, { training = {}, adapter }: NewRun): TrainingCon
     })
   const { rank, alpha, targets } = readPeftFolder(adapter).config
   return { ...config, lora: { rank, alpha, targets: [...targets] } }
+}
+
+/** @throws UserError where the adapter cannot be read, or was made for another model */
+function recordOfAdapter(folder: string, model: string): RunRecord['adapter'] {
+  loadAdapter(folder, describeModel(model))
+  return { folder: resolve(folder), sha256: hashOfAdapter(folder) }
 }
 
 /** The adapter that a run starts from, if not from a fresh one. @throws UserError where it has changed since */
