@@ -8,7 +8,7 @@ import type { ModelDescription } from './architecture.ts'
 import { storageOf } from './frozen.ts'
 
 /** Numbers that are converted at a time: large enough to be read quickly, and few beside any matrix that matters. */
-const PART = 1 << 22
+const PART = 1 << 20
 
 /**
  * The arrays of a model's weights, one at a time.
