@@ -10,7 +10,7 @@ import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
 import type { Support } from '../sampling/support.ts'
 import { distinctFraction, meanTokenDistance } from './diversity.ts'
-import { type Estimate, meanEstimate, sampleVariance } from './estimate.ts'
+import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
 import { paretoSmoothed } from './pareto-smoothing.ts'
 import { drawPool, type PoolPart } from './pool.ts'
@@ -31,8 +31,6 @@ export type SamplerResult = {
   bestLogBase: number
   /** KL(q ‖ posterior), nats. */
   kl: Estimate
-  /** Variance over its samples of log R − log q, nats²: 0 for a perfect sampler. */
-  logWeightVariance: number
   /** Of its own samples, as a fraction of them. */
   effectiveFraction: number
   /** Undefined where its largest weights are all alike. */
@@ -106,7 +104,6 @@ async function evaluatePrompt(
         bestLogQ: Math.max(...ownQ),
         bestLogBase: Math.max(...own(logBase)),
         kl: klToPosterior(weights, logZ),
-        logWeightVariance: sampleVariance(weights),
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
         ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
@@ -127,7 +124,6 @@ const measures = {
   bestLogQ: ({ bestLogQ }) => bestLogQ,
   bestLogBase: ({ bestLogBase }) => bestLogBase,
   kl: ({ kl }) => kl.value,
-  logWeightVariance: ({ logWeightVariance }) => logWeightVariance,
   effectiveFraction: ({ effectiveFraction }) => effectiveFraction,
   paretoK: ({ paretoK }) => paretoK,
   ratioVariance: ({ ratioVariance }) => ratioVariance,

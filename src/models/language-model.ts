@@ -73,9 +73,18 @@ export async function loadLanguageModel(spec: string, options: LoadOptions = {})
   await refuseAbsentDevice(options.device ?? 'cpu')
   const path = await localModel(spec, { onProgress: options.onDownload })
   const outline = await outlineModel(path)
-  const description = { ...outline.description, ...(options.holding ?? planHolding(outline.description, options)) }
-  return { ...outline, ...(await loadWeights(path, description, options)) }
+  return withWeights(outline, options.holding ?? planHolding(outline.description, options), options)
 }
+
+/** A model of which all but the weights is there. @throws UserError where they are damaged or another model's */
+export const withWeights = async (
+  outline: ModelOutline,
+  holding: Holding,
+  options: Pick<LoadOptions, 'threads' | 'device'>,
+): Promise<LanguageModel> => ({
+  ...outline,
+  ...(await loadWeights(outline.path, { ...outline.description, ...holding }, options)),
+})
 
 /** All of a local model but its weights. @throws UserError for a missing, damaged or unsupported one */
 export async function outlineModel(path: string): Promise<ModelOutline> {

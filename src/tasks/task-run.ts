@@ -15,6 +15,7 @@ import {
   type ModelOutline,
   outlineModel,
   planHolding,
+  withWeights,
 } from '../models/language-model.ts'
 import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
 import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
@@ -247,7 +248,7 @@ async function prepare(
   const work = workloadOf(outline, given.training, prompts)
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
   const record: RunRecord = { ...given, holding }
-  const model = await loadModel(record)
+  const model = await withWeights(outline, holding, { threads, device })
   try {
     const run = { folder, record, task, model }
     if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
