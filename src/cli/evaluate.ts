@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { UserError } from '../errors.ts'
 import { examplesOf, readExamples } from '../tasks/examples.ts'
-import { evaluateRun, writeReport } from '../tasks/report.ts'
+import { evaluateRun, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { type CommonOptions, columnMap, wholeNumber, withCommonOptions, withExamples } from './options.ts'
+import { drawnPictures } from './pictures.ts'
 import { downloadProgress, startProgress } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, printJson, type Terminal } from './terminal.ts'
@@ -57,8 +58,10 @@ async function evaluate(run: OpenRun, options: EvaluateOptions, terminal: Termin
   const report = await evaluateRun(run, { examples, adapter: latestAdapter(run), samples, seed, onPrompt }).finally(
     progress.stop,
   )
-  if (data === undefined && prompts === undefined) writeReport(run.folder, report)
-  if (json) return printJson(terminal, report)
+  const isWhole = data === undefined && prompts === undefined
+  if (isWhole) writeReport(run.folder, report)
+  const pictures = isWhole ? await drawnPictures(run.folder, report, terminal) : []
+  if (json) return printJson(terminal, withoutPictures(report))
   const screen = resultScreen(run, report, data === undefined ? 'held-out prompts' : `prompts of ${data}`)
-  terminal.stdout.write(`${screen}\n\nevaluation in ${duration(report.seconds)}\n`)
+  terminal.stdout.write(`${[screen, '', ...pictures, `evaluation in ${duration(report.seconds)}`].join('\n')}\n`)
 }

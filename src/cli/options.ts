@@ -98,13 +98,22 @@ function jsonOrText(text: string): unknown {
   }
 }
 
-export type TrainingFlags = { config?: string; set?: Setting[]; steps?: number; seed?: number }
+export type TrainingFlags = {
+  config?: string
+  set?: Setting[]
+  method?: string
+  objective?: string
+  steps?: number
+  seed?: number
+}
 
 /** The config file with what the command line says instead. @throws UserError listing the mistakes of either */
-export function trainingOptions({ config, set = [], steps, seed }: TrainingFlags): TrainingOptions {
+export function trainingOptions({ config, set = [], ...flags }: TrainingFlags): TrainingOptions {
   const file = config === undefined ? {} : readJson(config, z.looseObject({}))
   if (config !== undefined) parseTrainingConfig(file, config)
-  const settings = [...set, ...Object.entries({ steps, seed }).map(([key, value]) => ({ path: [key], value }))]
+  const { method, objective, steps, seed } = flags
+  const named = { method, 'objective.name': objective, steps, seed }
+  const settings = [...set, ...Object.entries(named).map(([key, value]) => ({ path: key.split('.'), value }))]
   const options = settings
     .filter(({ value }) => value !== undefined)
     .reduce((options, { path, value }) => withSetting(options, path, value), file as Record<string, unknown>)

@@ -4,6 +4,7 @@ import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { type MeasureName, usualMeasures } from '../tasks/measures.ts'
 import { type PromptReport, type Report, samplerNames } from '../tasks/report.ts'
+import type { Outcome } from '../tasks/task.ts'
 import type { OpenRun } from '../tasks/task-run.ts'
 import type { TrainingConfig } from '../trainers/config.ts'
 import { supportOf } from '../trainers/prompts.ts'
@@ -16,9 +17,34 @@ const titles = { base: 'base model', tuned: 'fine-tuned' }
 /** @param onWhat which prompts these are, for the heading */
 export function resultScreen(run: OpenRun, report: Report, onWhat: string): string {
   const heading = `${run.task.name} with ${run.model.name}; ${onWhat}: ${report.prompts.length}; samples of each sampler: ${report.samples}`
-  return [heading, figures(report, run.task.measures ?? usualMeasures), shownPrompt(run, medianPrompt(report))].join(
-    '\n\n',
-  )
+  return [
+    heading,
+    figures(report, run.task.measures ?? usualMeasures),
+    ...(report.outcome ? outcomeOf(report.outcome) : []),
+    shownPrompt(run, medianPrompt(report)),
+  ].join('\n\n')
+}
+
+/** What the task itself reports: a row for each method. */
+function outcomeOf({ figures, notes = [] }: Outcome): string[] {
+  const measures = [...new Set(Object.values(figures).flatMap((values) => Object.keys(values)))]
+  const cell = (value: number | undefined) => (value === undefined ? '' : shortNumber(value))
+  const rows = Object.entries(figures).map(([method, values]) => [
+    titleOf(method),
+    ...measures.map((measure) => cell(values[measure])),
+  ])
+  const table = plainTable([['', ...measures], ...rows], {
+    colAligns: ['left', ...measures.map(() => 'right' as const)],
+  })
+  return notes.length > 0 ? [table, notes.join('\n')] : [table]
+}
+
+const titleOf = (method: string) => (Object.hasOwn(titles, method) ? titles[method as SamplerName] : method)
+
+/** Three figures: 0.0123, 1.23, 123. */
+const shortNumber = (value: number) => {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? '-' : value > 0 ? '∞' : '−∞'
+  return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
 }
 
 type SamplerName = keyof typeof titles

@@ -1,12 +1,14 @@
 import { relative } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { UserError } from '../errors.ts'
 import { formatBytes } from '../files.ts'
+import { objectiveNames } from '../gflownet/objectives.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
-import { evaluateRun, type Report, writeReport } from '../tasks/report.ts'
+import { evaluateRun, type Report, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type NewRun, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
+import { methodNames } from '../trainers/methods/names.ts'
 import { interruptible } from './interrupt.ts'
 import {
   type CommonOptions,
@@ -24,6 +26,7 @@ import {
   withExamples,
   withHoldingOptions,
 } from './options.ts'
+import { drawnPictures } from './pictures.ts'
 import { downloadProgress, type Progress, startProgress, trainingFigures } from './progress.ts'
 import { resultScreen } from './screen.ts'
 import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
@@ -45,6 +48,10 @@ const withRunOptions = (command: Command) =>
     withHoldingOptions(command)
       .option('--config <file>', 'training options as JSON')
       .option('--set <key=value>', 'one training option, such as latent.maxTokens=20; may be repeated', setting)
+      .addOption(new Option('--method <name>', 'how it learns (default: gflownet)').choices(methodNames))
+      .addOption(
+        new Option('--objective <name>', 'of gflownet (default: subtrajectory-balance)').choices(objectiveNames),
+      )
       .option('--steps <number>', 'updates of the adapter', wholeNumber(1))
       .option('--seed <number>', 'every random draw follows from it (default: 0)', wholeNumber(0))
       .option('--out <folder>', 'the run folder, which must not exist (default: the next free runs/<task>-<n>)'),
@@ -126,6 +133,8 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
       '--out': out,
       '--config': config,
       '--set': set,
+      '--method': options.method,
+      '--objective': options.objective,
       '--steps': steps,
       '--seed': seed,
       '--weights': options.weights,
@@ -160,8 +169,9 @@ async function trainAndEvaluate(run: ReadyRun, terminal: Terminal, { json }: Com
         const trainSeconds = (performance.now() - started) / 1000
         const report = await Promise.race([evaluateHeldOut(run, terminal), stopped(signal, again)])
         writeReport(run.folder, report)
-        if (json) printJson(terminal, { run: run.folder, trainSeconds, ...report })
-        else terminal.stdout.write(`${endScreen(run, report, trainSeconds)}\n`)
+        const pictures = await drawnPictures(run.folder, report, terminal)
+        if (json) printJson(terminal, { run: run.folder, trainSeconds, ...withoutPictures(report) })
+        else terminal.stdout.write(`${endScreen(run, report, { trainSeconds, pictures })}\n`)
       },
     )
   } finally {
@@ -224,7 +234,11 @@ const stopped = (signal: AbortSignal, again: string) =>
     signal.addEventListener('abort', stop)
   })
 
-function endScreen(run: ReadyRun, report: Report, trainSeconds: number): string {
+function endScreen(
+  run: ReadyRun,
+  report: Report,
+  { trainSeconds, pictures }: { trainSeconds: number; pictures: readonly string[] },
+): string {
   const { folder, heldOut, task, state, record } = run
   const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (too few to hold any out)'
   const steps = record.training.steps - (state?.step ?? 0)
@@ -233,6 +247,7 @@ function endScreen(run: ReadyRun, report: Report, trainSeconds: number): string 
     resultScreen(run, report, onWhat),
     '',
     `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
+    ...pictures.map((line) => `  ${line}`),
     `  ${PROGRAM} sample ${folder} ${Object.keys(task.columns).map(flagOf).join(' ')}`,
     `  ${PROGRAM} evaluate ${folder} --samples 512`,
     `  ${PROGRAM} train ${taskWord} --data your-examples.csv`,

@@ -28,7 +28,7 @@ export type PrefixScores = {
   ending: PrefixValues
 }
 
-type ScoringContext = Asked & Pick<RewardContext, 'lane' | 'model'>
+type ScoringContext = Asked & Pick<RewardContext, 'lane' | 'model' | 'adapter'>
 
 /**
  * @param prompt the X of the density
@@ -54,7 +54,7 @@ export async function scoreEndings(
   endings: readonly (readonly number[])[],
   { stopInText = true, countInserted = true }: Reading = {},
 ): Promise<{ latent: PrefixValues; endings: PrefixValues[] }> {
-  const { lane, model, support, inserted } = context
+  const { lane, model, adapter, support, inserted } = context
   requireRoom(context, prompt, latents, endings)
   if (latents.length === 0) return { latent: [], endings: endings.map(() => []) }
 
@@ -96,7 +96,7 @@ export async function scoreEndings(
     )
     return [...steps, ...stops, ...afterwards]
   }
-  const answers = await scoreTree(lane, { model }, { prompt, latents, branches }, ask, limits)
+  const answers = await scoreTree(lane, { model, adapter }, { prompt, latents, branches }, ask, limits)
 
   let from = states.length - 1
   const take = (count: number) => {

@@ -1,7 +1,8 @@
 /**
  * @file What a reward is: log R at every prefix of every latent of one prompt, untempered, with its terms by name. It is
- * computed under the reference model (no adapter), once in a latent's life.
+ * computed under the reference model (the model without the policy's adapter), once in a latent's life.
  */
+import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
@@ -13,6 +14,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 export type RewardContext = {
   lane: Lane
   model: ModelDescription
+  /** The reference model's own adapter, where it was fine-tuned itself. */
+  adapter?: LoraAdapter
   tokenizer: Tokenizer
   support: Support
   /** The prompt X as the policy reads it. A reward may have a prompt of its own instead. */

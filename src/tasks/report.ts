@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { Estimate } from '../evaluation/estimate.ts'
 import { type EvaluationSummary, evaluateSamplers, type SamplerResult, summarise } from '../evaluation/evaluate.ts'
+import { writePicture } from '../evaluation/pictures/render.ts'
 import { writeJson } from '../files.ts'
 import { seededRandom } from '../random.ts'
 import { supportOf } from '../trainers/prompts.ts'
-import type { Example } from './task.ts'
+import { examplesOf } from './examples.ts'
+import type { Example, Outcome } from './task.ts'
 import { type OpenRun, promptsOf } from './task-run.ts'
 import { targetTemperature } from './weighted-draw.ts'
 
@@ -21,6 +23,8 @@ export type Report = {
   rewardTemperature: number
   seconds: number
   summary: EvaluationSummary
+  /** What the task itself reports. */
+  outcome?: Outcome
   prompts: PromptReport[]
 }
 
@@ -50,20 +54,16 @@ export async function evaluateRun(
   run: OpenRun,
   { examples, adapter, samples = SAMPLES, seed = run.record.training.seed, onPrompt }: ReportOptions,
 ): Promise<Report> {
-  const { model, record } = run
+  const { model, record, task } = run
   const started = performance.now()
   const rewardTemperature = targetTemperature(record.training)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
-  const evaluations = await evaluateSamplers({
-    model,
-    samplers,
-    support: supportOf(record.training, model),
-    prompts: promptsOf(run, examples),
-    samples,
-    random: seededRandom(seed),
-    rewardTemperature,
-    onPrompt,
-  })
+  const prompts = promptsOf(run, examples)
+  const what = { model, samplers, prompts, support: supportOf(record.training, model), rewardTemperature }
+  const random = seededRandom(seed)
+  const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
+  const { training } = await examplesOf(run)
+  const outcome = await task.evaluate?.({ ...what, examples, evaluations, training, random })
   const reported = (result: SamplerResult) => ({
     ...result,
     samples: result.samples.slice(0, REPORTED_SAMPLES).map((sample) => ({
@@ -76,6 +76,7 @@ export async function evaluateRun(
     rewardTemperature,
     seconds: (performance.now() - started) / 1000,
     summary: summarise(evaluations),
+    ...(outcome && { outcome }),
     prompts: evaluations.map(({ logZ, samplers: { base, tuned } }, i) => ({
       example: examples[i],
       logZ,
@@ -86,4 +87,19 @@ export async function evaluateRun(
 
 /** Writes a report into the folder of its run. JSON has no infinity and no NaN: they become null. */
 export const writeReport = (folder: string, report: Report) =>
-  writeJson(join(folder, 'evaluation.json'), JSON.parse(JSON.stringify(report)))
+  writeJson(join(folder, 'evaluation.json'), JSON.parse(JSON.stringify(withoutPictures(report))))
+
+export const withoutPictures = ({ outcome, ...report }: Report): Report =>
+  outcome ? { ...report, outcome: { ...outcome, pictures: undefined } } : report
+
+/**
+ * Writes the pictures of a report into the folder of its run, as SVG and PNG.
+ * @returns the PNG files
+ * @throws UserError where there are some and the libraries that draw are not installed
+ */
+export async function writePictures(folder: string, { outcome }: Report): Promise<string[]> {
+  const files: string[] = []
+  for (const [name, picture] of Object.entries(outcome?.pictures ?? {}))
+    files.push((await writePicture(join(folder, name), picture)).png)
+  return files
+}

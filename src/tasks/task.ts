@@ -1,8 +1,13 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
+import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
+import type { Picture } from '../evaluation/pictures/picture.ts'
 import type { LanguageModel } from '../models/language-model.ts'
+import type { Random } from '../random.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
+import type { Support } from '../sampling/support.ts'
 import type { Chat } from '../tokenizer/chat-template.ts'
 import type { TrainingOptions } from '../trainers/config.ts'
+import type { Prompt } from '../trainers/prompts.ts'
 import type { MeasureName } from './measures.ts'
 
 /** One row of a task's data. A column that is optional may be absent. */
@@ -23,6 +28,45 @@ export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name'>
 /** Where examples come from: files, or rows that the task brings along. */
 export type ExampleSource = { data: string; testData?: string } | readonly Example[]
 
+/** How an answer Y follows a latent Z under the reference model: one of some choices, or what it writes. */
+export type TaskAnswer = {
+  /** X, as the reference model reads it before Z; default: the prompt. */
+  beginning?: Text
+  /** The text that follows a latent, by the answer that it gives: `{ objective: ', so it is objective.', … }`. */
+  choices?: Readonly<Record<string, string>>
+  /** Where there are no choices: what the model writes on after, how far, and which answer a text gives, if any. */
+  open?: { lead: string; stop: string; maxTokens: number; read: (text: string) => string | undefined }
+  /** The right answer, and Y: the text that follows a latent and gives it. Absent where the example does not say. */
+  right?: { answer: string; text: string }
+}
+
+/** What a task's own evaluation may look at. */
+export type TaskEvaluation = {
+  model: LanguageModel
+  support: Support
+  /** Adapters by the names that figures go by; undefined is the base model. */
+  samplers: Samplers
+  /** Those that are evaluated on, their prompts, and what each sampler drew for them, in the same order. */
+  examples: readonly Example[]
+  prompts: readonly Prompt[]
+  evaluations: readonly PromptEvaluation[]
+  /** Those that the run learned from. */
+  training: readonly Example[]
+  /** T of R^(1/T). */
+  rewardTemperature: number
+  random: Random
+}
+
+/** How well the task itself is done, beyond how well its posterior is sampled. */
+export type Outcome = {
+  /** method → measure → value. Methods are the samplers and whatever else is compared with them. */
+  figures: Record<string, Record<string, number>>
+  /** Lines for people to read. */
+  notes?: string[]
+  /** By the names of their files, without extension. */
+  pictures?: Record<string, Picture>
+}
+
 export type Task = {
   name: string
   /** For help texts. */
@@ -37,6 +81,10 @@ export type Task = {
   examples?: ExampleSource
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
+  /** Where latents lead to an answer. */
+  answer?: (example: Example, model: PromptModel) => TaskAnswer
+  /** What it reports besides. */
+  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
   /** @throws UserError where the model cannot do this task */
   prompt: (example: Example, model: PromptModel) => TaskPrompt
   /** How a chat model is asked for the same latent, instead of by the prompt; absent where it cannot be. */

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { replayConfigSchema } from '../gflownet/replay-buffer.ts'
 import { scheduleSchema } from '../gflownet/schedules.ts'
+import { methodNames } from './methods/names.ts'
 import { parseConfig } from './strict-config.ts'
 
 const count = z.number().int().positive()
@@ -15,6 +16,7 @@ const token = z.union([z.number().int().nonnegative(), z.string().min(1)])
 export const trainingSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0).describe('every random draw of the run follows from it'),
   steps: count.default(400).describe('updates of the adapter'),
+  method: z.enum(methodNames).default('gflownet').describe('how it learns'),
   promptsPerStep: count.default(4).describe('prompts whose gradients make one update'),
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
   sources: z

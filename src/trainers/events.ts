@@ -23,6 +23,8 @@ export type StepMetrics = {
   'time/rewardSeconds': number
   'time/learnSeconds': number
   'time/stepSeconds': number
+  /** Figures that only some methods have. */
+  [further: `${string}/${string}`]: number
 }
 
 export type SampleRecord = { prompt: string; tokens: readonly number[]; logQ: number; logReward: number }

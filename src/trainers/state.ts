@@ -17,6 +17,8 @@ export type TrainingState = {
   step: number
   seed: number
   adapter: LoraAdapter
+  /** What a method trains besides the adapter, by name; mostly nothing. */
+  critic: NamedTensors
   optimizer: AdamWState
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
@@ -45,7 +47,16 @@ const jsonSchema = z.strictObject({
 })
 
 /** The state as a checkpoint stores it: arrays by name, and the rest as JSON. */
-export function packState({ step, seed, adapter, optimizer, buffer, logPartitions, firstToken }: TrainingState): {
+export function packState({
+  step,
+  seed,
+  adapter,
+  critic,
+  optimizer,
+  buffer,
+  logPartitions,
+  firstToken,
+}: TrainingState): {
   tensors: NamedTensors
   json: unknown
 } {
@@ -54,6 +65,7 @@ export function packState({ step, seed, adapter, optimizer, buffer, logPartition
   return {
     tensors: Object.fromEntries([
       ...group('adapter', adapter.weights),
+      ...group('critic', critic),
       ...group('first', optimizer.first),
       ...group('second', optimizer.second),
     ]),
@@ -85,6 +97,7 @@ export function unpackState({ tensors, json }: { tensors: NamedTensors; json: un
     step,
     seed,
     adapter: { config: lora, weights: group('adapter') },
+    critic: group('critic'),
     optimizer: { step: optimizerStep, first: group('first'), second: group('second') },
     buffer,
     logPartitions,

@@ -1,0 +1,9 @@
+/** @file The table of ways to learn. */
+import { gflownet } from './gflownet.ts'
+import type { Collected, Method } from './method.ts'
+import type { MethodName } from './names.ts'
+
+const methods: Record<MethodName, unknown> = { gflownet }
+
+/** What a method collects is between its own functions. */
+export const methodOf = (name: MethodName) => methods[name] as Method<Collected>

@@ -1,0 +1,74 @@
+/**
+ * @file What a way of learning says, so that all share the loop, its events, its checkpoints and resuming: what a step works on, and
+ * the gradients that it learns from it.
+ */
+import type { LoraAdapter } from '../../adapters/lora.ts'
+import type { LearnResult } from '../../gflownet/learn-step.ts'
+import type { ReplayBuffer } from '../../gflownet/replay-buffer.ts'
+import type { Trajectory } from '../../gflownet/trajectory.ts'
+import type { Lane } from '../../models/lane.ts'
+import type { LanguageModel } from '../../models/language-model.ts'
+import type { Random } from '../../random.ts'
+import type { RewardContext } from '../../rewards/reward.ts'
+import type { NamedTensors } from '../../runtime/host-tensor.ts'
+import type { Support } from '../../sampling/support.ts'
+import type { BoundTool } from '../../sampling/tools.ts'
+import type { TrainingConfig } from '../config.ts'
+import type { Warning } from '../events.ts'
+import type { Prompt } from '../prompts.ts'
+import type { TrainingState } from '../state.ts'
+
+/** What stays the same during a run. */
+export type Run = {
+  model: LanguageModel
+  config: TrainingConfig
+  support: Support
+  /** The reference model's own adapter; undefined: the model as it is. */
+  reference?: LoraAdapter
+  tool?: BoundTool
+  prompts: readonly Prompt[]
+  random: Random
+  rewardTemperature: (step: number) => number
+  learningRate: (step: number) => number
+}
+
+/** What one prompt's part of a step is learned from. */
+export type Collected = {
+  prompt: Prompt
+  /** The latents that were sampled (or, where nothing is, learned from) in this step. */
+  fresh: Trajectory[]
+  seconds: { sample: number; reward: number }
+}
+
+/** What was learned from it; scores are those of the fresh latents first. */
+export type Learned = LearnResult & {
+  /** Further figures of the method, as group/quantity, besides `StepMetrics`. */
+  figures?: Record<string, number>
+}
+
+export type Result<Batch extends Collected = Collected> = { batch: Batch; learned: Learned; learnSeconds: number }
+
+/** The state that a method begins with: latents to replay, and what it trains besides the adapter. */
+export type Beginning = { buffer: ReplayBuffer; critic?: NamedTensors; warning?: Warning }
+
+export type Method<Batch extends Collected = Collected> = {
+  /** Updates that a step makes with what it collected. */
+  rounds: (config: TrainingConfig) => number
+  /** @throws UserError, before any work, where a run cannot be trained in this way */
+  begin: (run: Run) => Promise<Beginning>
+  collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
+  /** Gradients have the names of the adapter's matrices and of the critic's. */
+  learn: (lane: Lane, run: Run, state: TrainingState, batch: Batch, round: number) => Promise<Learned>
+  /** What of the state follows from a step besides the parameters. Results are those of the first round. */
+  remember: (run: Run, state: TrainingState, results: readonly Result<Batch>[]) => Partial<TrainingState>
+}
+
+/** What a reward of a run's prompt may look at. */
+export const rewardContext = (lane: Lane, run: Run, prompt: readonly number[]): RewardContext => ({
+  lane,
+  model: run.model.description,
+  ...(run.reference && { adapter: run.reference }),
+  tokenizer: run.model.tokenizer,
+  support: run.support,
+  prompt,
+})
