@@ -42,7 +42,7 @@ function outcomeOf({ figures, notes = [] }: Outcome): string[] {
 const titleOf = (method: string) => (Object.hasOwn(titles, method) ? titles[method as SamplerName] : method)
 
 /** Three figures: 0.0123, 1.23, 123. */
-const shortNumber = (value: number) => {
+export const shortNumber = (value: number) => {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '-' : value > 0 ? '∞' : '−∞'
   return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
 }
@@ -84,6 +84,14 @@ const rows: Record<MeasureName, Row> = {
     label: 'distinct samples / mean edit distance',
     show: ({ summary }, name) =>
       [summary[name].distinctFraction, summary[name].tokenDistance].map(percentage).join(' / '),
+  },
+  lengthBias: {
+    label: 'length against the posterior’s, tokens',
+    show: ({ summary }, name) => withError(summary[name].lengthBias),
+  },
+  firstTokenEntropyGap: {
+    label: 'first-token entropy against it, nats',
+    show: ({ summary }, name) => withError(summary[name].firstTokenEntropyGap),
   },
 }
 

@@ -1,6 +1,8 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
+import type { BaselineComparison } from '../evaluation/baselines/compare-baselines.ts'
 import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
+import type { SentenceEncoder } from '../evaluation/sentence-encoder.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
@@ -55,6 +57,10 @@ export type TaskEvaluation = {
   /** T of R^(1/T). */
   rewardTemperature: number
   random: Random
+  /** What methods without training gave for the same prompts, where they were asked for. */
+  baselines?: BaselineComparison
+  /** What texts mean, where the user has an encoder. */
+  encoder?: SentenceEncoder
 }
 
 /** How well the task itself is done, beyond how well its posterior is sampled. */
@@ -84,7 +90,7 @@ export type Task = {
   /** Where latents lead to an answer. */
   answer?: (example: Example, model: PromptModel) => TaskAnswer
   /** What it reports besides. */
-  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
+  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome | undefined>
   /** @throws UserError where the model cannot do this task */
   prompt: (example: Example, model: PromptModel) => TaskPrompt
   /** How a chat model is asked for the same latent, instead of by the prompt; absent where it cannot be. */
