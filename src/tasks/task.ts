@@ -1,6 +1,7 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
+import type { Tool } from '../sampling/tools.ts'
 import type { Chat } from '../tokenizer/chat-template.ts'
 import type { TrainingOptions } from '../trainers/config.ts'
 import type { MeasureName } from './measures.ts'
@@ -35,6 +36,8 @@ export type Task = {
   defaults?: TrainingOptions
   /** Examples to learn from where the user gives none. */
   examples?: ExampleSource
+  /** Reads along and inserts into latents while they are sampled. */
+  tool?: Tool
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
   /** @throws UserError where the model cannot do this task */
