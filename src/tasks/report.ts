@@ -5,9 +5,9 @@ import type { Estimate } from '../evaluation/estimate.ts'
 import { type EvaluationSummary, evaluateSamplers, type SamplerResult, summarise } from '../evaluation/evaluate.ts'
 import { writeJson } from '../files.ts'
 import { seededRandom } from '../random.ts'
-import { supportOf } from '../trainers/prompts.ts'
+import type { LatentRecord } from '../sampling/latent.ts'
 import type { Example } from './task.ts'
-import { type OpenRun, promptsOf } from './task-run.ts'
+import { limitsOf, type OpenRun, promptsOf } from './task-run.ts'
 import { targetTemperature } from './weighted-draw.ts'
 
 /** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
@@ -30,7 +30,7 @@ export type PromptReport = {
   samplers: Record<SamplerName, Omit<SamplerResult, 'samples'> & { samples: ReportedSample[] }>
 }
 
-export type ReportedSample = { text: string; tokens: readonly number[]; logQ: number; logReward: number }
+export type ReportedSample = LatentRecord & { text: string; logQ: number; logReward: number }
 
 export type ReportOptions = {
   examples: readonly Example[]
@@ -57,7 +57,7 @@ export async function evaluateRun(
   const evaluations = await evaluateSamplers({
     model,
     samplers,
-    support: supportOf(record.training, model),
+    ...limitsOf(run),
     prompts: promptsOf(run, examples),
     samples,
     random: seededRandom(seed),
