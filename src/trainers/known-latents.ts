@@ -48,7 +48,7 @@ export async function seedBuffer(
   if (lost === 0) return { buffer }
   const warning = {
     what: `${lost} of ${given} known latents are none that could be sampled, and were left out`,
-    fix: 'see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed',
+    fix: `see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed${tool ? ', and what the tool writes' : ''}`,
   }
   return { buffer, warning }
 }
