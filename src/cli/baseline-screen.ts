@@ -51,7 +51,7 @@ export function baselineScreen(report: BaselineReport, { prompts, rewardTemperat
   const note = (text: string) => [text, ...columns.map(() => '')]
   const unanswered = report.methods.filter(({ answered }) => answered < queries)
   const meanOf = (name: 'meanLogReward' | 'meanLogBase') =>
-    prompts.reduce((sum, { posterior }) => sum + posterior[name], 0) / prompts.length
+    prompts.slice(0, queries).reduce((sum, { posterior }) => sum + posterior[name], 0) / queries
   const posterior = [
     'the posterior, by weights',
     decimals(meanOf('meanLogReward')),

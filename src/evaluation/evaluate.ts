@@ -8,7 +8,9 @@ import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
+import { type LatentRecord, recordOf } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
+import type { BoundTool } from '../sampling/tools.ts'
 import { distinctFraction, meanTokenDistance } from './diversity.ts'
 import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
@@ -46,7 +48,7 @@ export type SamplerResult = {
   lengthBias: number
   /** Entropy of their first token less that of the posterior's, nats: negative where it has collapsed onto fewer beginnings. */
   firstTokenEntropyGap: number
-  samples: { tokens: readonly number[]; logQ: number; logReward: number }[]
+  samples: (LatentRecord & { logQ: number; logReward: number })[]
 }
 
 /** What samples of the posterior are like, by the importance weights of all samples; NaN where every weight is zero. */
@@ -72,6 +74,8 @@ export type EvaluateOptions = {
   model: LanguageModel
   samplers: Samplers
   support: Support
+  /** Adds to what any of them draws. */
+  tool?: BoundTool
   prompts: readonly EvaluationPrompt[]
   /** Samples of each sampler for each prompt. */
   samples: number
@@ -93,7 +97,7 @@ export async function evaluateSamplers(options: EvaluateOptions): Promise<Prompt
 
 async function evaluatePrompt(
   lane: Lane,
-  { model, samplers, support, samples, random, rewardTemperature = 1 }: EvaluateOptions,
+  { model, samplers, support, tool, samples, random, rewardTemperature = 1 }: EvaluateOptions,
   prompt: EvaluationPrompt,
   index: number,
 ): Promise<PromptEvaluation> {
@@ -107,16 +111,17 @@ async function evaluatePrompt(
     })),
     ...(isBaseAsked ? [] : [{ count: 0, draws: random.at('evaluate', 'base', index) }]), // to be scored under
   ]
-  const pool = await drawPool(lane, { model, support, rewardTemperature }, prompt, parts)
+  const pool = await drawPool(lane, { model, support, tool, rewardTemperature }, prompt, parts)
   const { latents, logTarget: logReward, logSamplers, counts } = pool
   const logBase = logSamplers[parts.findIndex(({ adapter }) => adapter === undefined)]
   const mixture = mixtureLogWeights({ logReward, logSamplers, counts })
   const { logZ } = estimateLogPartition(mixture)
-  const posterior = posteriorMoments(mixture, { latents, logReward, logBase })
+  const posterior = posteriorMoments(mixture, { latents: latents.map(({ tokens }) => tokens), logReward, logBase })
   const equally = new Array<number>(samples).fill(1 / samples)
   const results = names.map((sampler, k): [string, SamplerResult] => {
     const own = <T>(values: readonly T[]) => values.slice(k * samples, (k + 1) * samples)
     const [ownReward, ownQ, ownLatents] = [own(logReward), own(logSamplers[k]), own(latents)]
+    const ownTokens = ownLatents.map(({ tokens }) => tokens)
     const weights = logWeights({ logReward: ownReward, logSampler: ownQ })
     return [
       sampler,
@@ -130,11 +135,11 @@ async function evaluatePrompt(
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
         ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
-        distinctFraction: distinctFraction(ownLatents),
-        tokenDistance: meanTokenDistance(ownLatents),
-        lengthBias: meanLength(ownLatents, equally) - posterior.meanLength,
-        firstTokenEntropyGap: estimatedFirstTokenEntropy(ownLatents, equally) - posterior.firstTokenEntropy,
-        samples: ownLatents.map((tokens, n) => ({ tokens, logQ: ownQ[n], logReward: ownReward[n] })),
+        distinctFraction: distinctFraction(ownTokens),
+        tokenDistance: meanTokenDistance(ownTokens),
+        lengthBias: meanLength(ownTokens, equally) - posterior.meanLength,
+        firstTokenEntropyGap: estimatedFirstTokenEntropy(ownTokens, equally) - posterior.firstTokenEntropy,
+        samples: ownLatents.map((latent, n) => ({ ...recordOf(latent), logQ: ownQ[n], logReward: ownReward[n] })),
       },
     ]
   })
@@ -143,7 +148,7 @@ async function evaluatePrompt(
 
 function posteriorMoments(
   logWeights: ArrayLike<number>,
-  { latents, logReward, logBase }: { latents: readonly number[][]; logReward: number[]; logBase: number[] },
+  { latents, logReward, logBase }: { latents: readonly (readonly number[])[]; logReward: number[]; logBase: number[] },
 ): PosteriorMoments {
   const nothing = Array.from(logWeights).every((value) => value === -Infinity)
   const weights = nothing ? logReward.map(() => Number.NaN) : normalisedWeights(logWeights)

@@ -15,13 +15,20 @@ export const firstTokenEntropy = (latents: Latents, weights: ArrayLike<number>):
   entropy([...firstTokenMasses(latents, weights).values()].map(Math.log))
 
 /**
- * The same estimated from samples, with Miller and Madow's correction for what few samples miss: (tokens seen − 1) / 2n, n
- * being the effective number of samples, 1 / Σ w².
+ * The same estimated from samples, corrected for what few of them miss by the first order of its bias, ½ Σ_t Var(p_t) / p_t over the
+ * tokens t; for equal weights that is Miller and Madow's (tokens seen − 1) / 2n. Where few samples have all the weight it
+ * is still too low.
  */
 export function estimatedFirstTokenEntropy(latents: Latents, weights: ArrayLike<number>): number {
-  const seen = [...firstTokenMasses(latents, weights).values()].filter((mass) => mass > 0).length
-  const squares = Array.from(weights).reduce((sum, weight) => sum + weight ** 2, 0)
-  return firstTokenEntropy(latents, weights) + ((seen - 1) * squares) / 2
+  const seen = [...firstTokenMasses(latents, weights)].filter(([, mass]) => mass > 0)
+  const terms = seen.map(([token, mass]) => {
+    const variance = latents.reduce(
+      (sum, [first], i) => sum + (weights[i] * ((first === token ? 1 : 0) - mass)) ** 2,
+      0,
+    )
+    return variance / mass
+  })
+  return firstTokenEntropy(latents, weights) + terms.reduce((a, b) => a + b, 0) / 2
 }
 
 function firstTokenMasses(latents: Latents, weights: ArrayLike<number>): Map<number | undefined, number> {

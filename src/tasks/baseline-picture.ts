@@ -17,7 +17,9 @@ export type DrawnReport = {
 export function baselinePicture(...reports: readonly DrawnReport[]): Picture {
   const found = reports.flatMap(({ baselines }) => baselines ?? [])
   const { perQuery, queries } = found[0]
-  const rewards = reports.map(({ prompts }) => mean(prompts.map(({ posterior }) => posterior.meanLogReward)))
+  const rewards = reports.map(({ prompts }) =>
+    mean(prompts.slice(0, queries).map(({ posterior }) => posterior.meanLogReward)),
+  )
   const panels: CostPanel[] = [
     {
       quality: { title: 'mean log R, nats' },

@@ -5,6 +5,7 @@ import { logTargets, type Proposals } from '../../baselines/proposals.ts'
 import { scoreUnderPolicy } from '../../gflownet/policy.ts'
 import { logMeanExp } from '../../log-space.ts'
 import type { Lane } from '../../models/lane.ts'
+import { tokenLists } from '../../sampling/latent.ts'
 import { distinctFraction, logGramDeterminant, meanPairwiseCosineDistance, meanTokenDistance } from '../diversity.ts'
 import type { SentenceEncoder } from '../sentence-encoder.ts'
 import type { Given } from './budgeted.ts'
@@ -52,14 +53,18 @@ export async function measureAnswer(
 ): Promise<AnswerMeasures> {
   const { sampler, prompt, tokenizer } = query
   const { latents } = given
+  const lists = tokenLists(latents)
+  const sequences = lists.latents
   const logReward = await logTargets(lane, query, latents)
   const under = async (adapter: typeof sampler.adapter) =>
-    (await scoreUnderPolicy(lane, { ...sampler, adapter }, { prompt, latents })).map(({ logQ }) => logQ)
+    (await scoreUnderPolicy(lane, { ...sampler, adapter }, { prompt, ...lists })).map(({ logQ }) => logQ)
   const logBase = await under(undefined)
   const logSampler = sampler.adapter ? await under(sampler.adapter) : logBase
   const several = latents.length > 1
   const embeddings =
-    encoder && several ? await encoder.embed(latents.map((latent) => tokenizer.decodeContinuation(latent))) : undefined
+    encoder && several
+      ? await encoder.embed(sequences.map((tokens) => tokenizer.decodeContinuation(tokens)))
+      : undefined
   return {
     meanLogReward: mean(logReward),
     bestLogReward: Math.max(...logReward),
@@ -67,11 +72,11 @@ export async function measureAnswer(
     bestLogBase: Math.max(...logBase),
     meanLogOwn: given.logQ && mean(given.logQ),
     bestLogOwn: given.logQ && Math.max(...given.logQ),
-    kl: klOf(method, { latents, logReward, logQ: given.logQ, logSampler, logZ, ownLogZ: given.logZ, size }),
+    kl: klOf(method, { sequences, logReward, logQ: given.logQ, logSampler, logZ, ownLogZ: given.logZ, size }),
     logZGap: given.logZ === undefined ? undefined : logZ - given.logZ,
     ...independently(given.proposals, { size, logZ }),
-    distinctFraction: distinctFraction(latents),
-    tokenDistance: several ? meanTokenDistance(latents) : undefined,
+    distinctFraction: distinctFraction(sequences),
+    tokenDistance: several ? meanTokenDistance(sequences) : undefined,
     cosineDistance: embeddings && meanPairwiseCosineDistance(embeddings),
     logGramDeterminant: embeddings && logGramDeterminant(embeddings),
     forwardTokens: given.cost.forwardTokens,
@@ -80,7 +85,7 @@ export async function measureAnswer(
 }
 
 type KlTerms = {
-  latents: readonly (readonly number[])[]
+  sequences: readonly (readonly number[])[]
   logReward: readonly number[]
   logQ: readonly number[] | undefined
   /** log q of the sampler that was decoded or proposed from. */
@@ -92,14 +97,14 @@ type KlTerms = {
 
 function klOf(
   method: BaselineName,
-  { latents, logReward, logQ, logSampler, logZ, ownLogZ, size }: KlTerms,
+  { sequences, logReward, logQ, logSampler, logZ, ownLogZ, size }: KlTerms,
 ): number | undefined {
   const excess = (logs: readonly number[]) => mean(logs.map((log, i) => log - logReward[i])) + logZ
   switch (methods[method].law) {
     case 'tokens':
       return excess(logQ!)
     case 'search':
-      return excess(logShares(latents))
+      return excess(logShares(sequences))
     case 'weights':
       return logZ - ownLogZ!
     case 'best':
@@ -133,8 +138,8 @@ function independently(
 }
 
 /** Log of the fraction of latents that are equal to each. */
-function logShares(latents: readonly (readonly number[])[]): number[] {
-  const keys = latents.map((latent) => latent.join())
+function logShares(sequences: readonly (readonly number[])[]): number[] {
+  const keys = sequences.map((tokens) => tokens.join())
   return keys.map((key) => Math.log(keys.filter((other) => other === key).length / keys.length))
 }
 

@@ -35,11 +35,15 @@ export function breakEven(trainingSeconds: number, tuned: CostPoint, rival: read
  * What a query takes at a quality: between two points, quality is taken to grow with the logarithm of the cost. Undefined
  * where no point is as good.
  */
-function costOf(points: readonly CostPoint[], quality: number): Omit<CostPoint, 'quality'> | undefined {
+function costOf(
+  points: readonly CostPoint[],
+  quality: number,
+): Pick<CostPoint, 'seconds' | 'forwardTokens'> | undefined {
   const last = points.findIndex((point) => point.quality >= quality)
   if (last < 0) return undefined
-  const [below, above] = [points[last - 1] ?? points[last], points[last]]
-  const part = below === above ? 1 : (quality - below.quality) / (above.quality - below.quality)
+  const [below, above] = [points[last - 1], points[last]]
+  if (!below) return above
+  const part = (quality - below.quality) / (above.quality - below.quality)
   const between = (a: number, b: number) => Math.exp(Math.log(a) + part * (Math.log(b) - Math.log(a)))
   return {
     seconds: between(below.seconds, above.seconds),

@@ -55,21 +55,21 @@ export const isBudgeted = (name: BaselineName): name is BudgetedName => Object.h
 
 /** What comes this near to a budget has used it. */
 const USED = 0.9
-/** Trials for each budget: a size is guessed from the costs of the sizes before. */
-const TRIALS = 3
-/** Sizes are not tried beyond so many times what costs in proportion would allow: where samples repeat, costs hardly grow. */
-const MOST_GROWTH = 2
-
+/** Trials for each budget: a size is guessed from the costs of the sizes before, and grows by so much at a time. */
+const TRIALS = 4
+const MOST_GROWTH = 4
 type Trial = { forwardTokens: number }
 type Sizes<Result> = readonly (Result & { size: number })[]
 
 /**
  * For each budget the largest run that was found to keep within it; undefined where not even the smallest does.
- * @param budgets  forward tokens, ascending
- * @param run      costs more for larger sizes, nearly in proportion
+ * @param budgets   forward tokens, ascending
+ * @param perQuery  latents that are wanted. No more are computed than the budget has tokens, though repeated ones cost nothing
+ * @param run       costs more for larger sizes, nearly in proportion
  */
 export async function runsWithin<Result extends Trial>(
   budgets: readonly number[],
+  perQuery: number,
   run: (size: number) => Promise<Result>,
 ): Promise<((Result & { size: number }) | undefined)[]> {
   const tried = [{ ...(await run(1)), size: 1 }]
@@ -82,7 +82,7 @@ export async function runsWithin<Result extends Trial>(
     for (let trial = 0; trial < TRIALS; trial++) {
       const within = largestWithin(budget)
       if (!within || within.forwardTokens >= USED * budget) break
-      const size = guessSize(tried, within, budget)
+      const size = Math.min(guessSize(tried, within, budget), Math.floor(budget / perQuery))
       if (size <= within.size) break
       tried.push({ ...(await run(size)), size })
     }
@@ -98,6 +98,6 @@ function guessSize(tried: Sizes<Trial>, within: Sizes<Trial>[number], budget: nu
   const other = above ?? ascending.findLast(({ size }) => size < within.size) ?? { size: 0, forwardTokens: 0 }
   const perSize = (within.forwardTokens - other.forwardTokens) / (within.size - other.size)
   const meets = within.size + (budget - within.forwardTokens) / perSize
-  const most = above ? above.size - 1 : (MOST_GROWTH * within.size * budget) / within.forwardTokens
+  const most = above ? above.size - 1 : MOST_GROWTH * within.size
   return Math.floor(perSize > 0 ? Math.min(meets, most) : most)
 }

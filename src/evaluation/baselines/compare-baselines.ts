@@ -9,7 +9,9 @@ import type { Query } from '../../baselines/method.ts'
 import type { Lane } from '../../models/lane.ts'
 import type { LanguageModel } from '../../models/language-model.ts'
 import type { Random } from '../../random.ts'
+import type { Latent } from '../../sampling/latent.ts'
 import type { Support } from '../../sampling/support.ts'
+import type { BoundTool } from '../../sampling/tools.ts'
 import { type Estimate, meanEstimate } from '../estimate.ts'
 import type { EvaluationPrompt, PromptEvaluation, Samplers } from '../evaluate.ts'
 import type { SentenceEncoder } from '../sentence-encoder.ts'
@@ -17,7 +19,7 @@ import { type AnswerMeasures, measureAnswer } from './answer.ts'
 import { budgeted, type Given, isBudgeted, runsWithin } from './budgeted.ts'
 import { runsOnAnySampler } from './laws.ts'
 
-export type PromptAnswer = { latents: number[][]; size: number; measures: AnswerMeasures }
+export type PromptAnswer = { latents: Latent[]; size: number; measures: AnswerMeasures }
 
 /** One method, decoding or proposing from one sampler, on all prompts. */
 export type MethodAnswers = {
@@ -40,11 +42,12 @@ export type BaselineComparison = {
 export type BaselineOptions = {
   model: LanguageModel
   support: Support
+  tool?: BoundTool
   /** One of them is `undefined`, the base model: all methods run on it. Methods that have a target also run on the others. */
   samplers: Samplers
   prompts: readonly EvaluationPrompt[]
   /** Of the same prompts; their log Z is what weights are held against. */
-  evaluations: readonly PromptEvaluation[]
+  evaluations: readonly Pick<PromptEvaluation, 'logZ'>[]
   rewardTemperature: number
   random: Random
   /** Plain sampling is always among them. */
@@ -94,7 +97,7 @@ export async function compareBaselines(options: BaselineOptions): Promise<Baseli
   for (const contestant of withBudget) {
     const sized = budgeted[contestant.method as keyof typeof budgeted]
     const found = await eachPrompt((lane, index) =>
-      runsWithin(budgets, (size) =>
+      runsWithin(budgets, perQuery, (size) =>
         trial(lane, options, { ...contestant, index, size }, (lane, query) => sized(lane, query, size)),
       ),
     )
@@ -118,14 +121,25 @@ async function warmUp(options: BaselineOptions): Promise<void> {
 /** Runs a method on one prompt, and measures what it gives. */
 async function trial(
   lane: Lane,
-  { model, support, samplers, prompts, evaluations, rewardTemperature, random, perQuery, encoder }: BaselineOptions,
+  {
+    model,
+    support,
+    tool,
+    samplers,
+    prompts,
+    evaluations,
+    rewardTemperature,
+    random,
+    perQuery,
+    encoder,
+  }: BaselineOptions,
   { method, sampler, index, size }: Contestant & { index: number; size: number },
   run: (lane: Lane, query: Query) => Promise<Given>,
 ): Promise<{ forwardTokens: number; answer?: PromptAnswer }> {
   const { tokens, reward } = prompts[index]
   const adapter: LoraAdapter | undefined = samplers[sampler]
   const query: Query = {
-    sampler: { model: model.description, adapter, support },
+    sampler: { model: model.description, adapter, support, tool },
     tokenizer: model.tokenizer,
     prompt: tokens,
     reward,
