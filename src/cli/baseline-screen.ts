@@ -30,7 +30,7 @@ const columns: Column[] = [
 
 /** Bounds are marked; of a chain nothing is known. */
 function klOf(summary: MethodSummary): string {
-  const kind = klKind(summary.method)
+  const kind = klKind(methods[summary.method].law)
   return kind === 'unknown' ? '-' : `${kind === 'bound' ? '≤ ' : ''}${decimals(value(summary, 'kl'))}`
 }
 

@@ -13,8 +13,11 @@ export type DrawnReport = {
   prompts: readonly { posterior: { meanLogReward: number } }[]
 }
 
-/** @param reports  of one run, or of runs that differ in the seed; each with baselines */
-export function baselinePicture(...reports: readonly DrawnReport[]): Picture {
+/**
+ * @param subject  which runs these are, where there are others
+ * @param reports  of one run, or of runs that differ in the seed; each with baselines
+ */
+export function baselinePicture(subject: string | undefined, reports: readonly DrawnReport[]): Picture {
   const found = reports.flatMap(({ baselines }) => baselines ?? [])
   const { perQuery, queries } = found[0]
   const rewards = reports.map(({ prompts }) =>
@@ -29,12 +32,13 @@ export function baselinePicture(...reports: readonly DrawnReport[]): Picture {
     { quality: { title: 'KL(q ‖ posterior), nats' }, curves: curvesOf(found, 'kl') },
     { quality: { title: 'distinct samples of a query', format: '~%' }, curves: curvesOf(found, 'distinctFraction') },
   ]
-  const seeds = found.length > 1 ? `; ${found.length} seeds` : ''
-  const all = [...new Set(found.flatMap((report) => report.methods.map(({ method }) => method)))]
-  const bounds = all.filter((method) => klKind(method) === 'bound').map((method) => methods[method].title)
+  const seeds = found.length > 1 ? `; bars: one standard deviation over ${found.length} seeds` : ''
+  const bounds = Object.values(methods)
+    .filter(({ law, title }) => klKind(law) === 'bound' && panels[1].curves.some(({ name }) => name === title))
+    .map(({ title }) => title)
   return qualityAgainstCost(
     {
-      title: 'Quality against compute for each query',
+      title: `Quality against compute for each query${subject === undefined ? '' : `: ${subject}`}`,
       subtitle: [
         `A query wants ${perQuery} samples; ${queries} queries${seeds}`,
         ...(bounds.length > 0 ? [`KL of ${bounds.join(', ')} is a bound from above`] : []),

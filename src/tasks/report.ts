@@ -1,5 +1,7 @@
 /** @file How well a run's adapter draws from the posterior of prompts that it was not trained on, beside the base model. */
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { z } from 'zod'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { BaselineName } from '../baselines/index.ts'
 import { compareBaselines } from '../evaluation/baselines/compare-baselines.ts'
@@ -14,7 +16,7 @@ import {
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import { writePicture } from '../evaluation/pictures/render.ts'
 import type { SentenceEncoder } from '../evaluation/sentence-encoder.ts'
-import { writeJson } from '../files.ts'
+import { readJson, writeJson } from '../files.ts'
 import { seededRandom } from '../random.ts'
 import type { LatentRecord } from '../sampling/latent.ts'
 import { baselinePicture } from './baseline-picture.ts'
@@ -140,9 +142,20 @@ export async function evaluateRun(
   }
 }
 
+const REPORT_FILE = 'evaluation.json'
+
 /** Writes a report into the folder of its run. JSON has no infinity and no NaN: they become null. */
 export const writeReport = (folder: string, report: Report) =>
-  writeJson(join(folder, 'evaluation.json'), JSON.parse(JSON.stringify(withoutPictures(report))))
+  writeJson(join(folder, REPORT_FILE), JSON.parse(JSON.stringify(withoutPictures(report))))
+
+/** The last report of a run; undefined where it was not evaluated. @throws UserError for a file that is none */
+export function readReport(folder: string): Report | undefined {
+  const path = join(folder, REPORT_FILE)
+  if (!existsSync(path)) return undefined
+  return readJson(path, reportSchema) as unknown as Report // what we write has these two; its numbers may be null
+}
+
+const reportSchema = z.looseObject({ summary: z.record(z.string(), z.unknown()), prompts: z.array(z.unknown()) })
 
 export const withoutPictures = ({ outcome, ...report }: Report): Report =>
   outcome ? { ...report, outcome: { ...outcome, pictures: undefined } } : report
@@ -156,7 +169,7 @@ export async function writePictures(folder: string, report: Report): Promise<str
   const { outcome, baselines } = report
   const pictures: Record<string, Picture> = {
     ...outcome?.pictures,
-    ...(baselines && { baselines: baselinePicture(report) }),
+    ...(baselines && { baselines: baselinePicture(undefined, [report]) }),
   }
   const files: string[] = []
   for (const [name, picture] of Object.entries(pictures))

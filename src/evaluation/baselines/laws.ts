@@ -30,11 +30,9 @@ export const methods: Readonly<Record<BaselineName, { title: string; law: Law }>
   'metropolis-hastings': { title: 'Metropolis–Hastings', law: 'chain' },
 }
 
-/** What the method's `kl` is: KL(q ‖ posterior) itself, what it is at most, or nothing. */
-export const klKind = (method: BaselineName): 'exact' | 'bound' | 'unknown' =>
-  (({ tokens: 'exact', search: 'exact', weights: 'bound', best: 'bound', chain: 'unknown' }) as const)[
-    methods[method].law
-  ]
+/** What `kl` is of methods of a law: KL(q ‖ posterior) itself, what it is at most, or nothing. */
+export const klKind = (law: Law): 'exact' | 'bound' | 'unknown' =>
+  (({ tokens: 'exact', search: 'exact', weights: 'bound', best: 'bound', chain: 'unknown' }) as const)[law]
 
 /** Methods that sample from R^(1/T) / Z, the more exactly the more they compute. */
 export const targetsPosterior = (method: BaselineName) => ['weights', 'chain'].includes(methods[method].law)

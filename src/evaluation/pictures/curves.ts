@@ -16,15 +16,20 @@ export type Panel = {
 /**
  * Metrics over steps (`readStepMetrics` in trainers/run-metrics.ts), two panels a row.
  * @param smooth  steps that each value is averaged over, backwards; 1 shows what was measured
+ * @param x       what the runs' x are, where they are not steps
  */
-export function trainingCurves(heading: Heading, panels: readonly Panel[], { smooth = 1 } = {}): Picture {
+export function trainingCurves(
+  heading: Heading,
+  panels: readonly Panel[],
+  { smooth = 1, x = 'step' }: { smooth?: number; x?: string } = {},
+): Picture {
   const size = panels.length === 1 ? { width: 520, height: 320 } : { width: 360, height: 220 }
   const views = panels.map(({ title, curves }) => {
     const lines = curves.map(({ name, runs }) => ({
       name,
       points: spreadOverRuns(runs.map((run) => smoothed(run, smooth))),
     }))
-    return linesView(lines, { x: { title: 'step' }, y: { title }, marks: 'band', ...size })
+    return linesView(lines, { x: { title: x }, y: { title }, marks: 'band', ...size })
   })
   if (views.length === 1) return picture(heading, views[0])
   return picture(heading, { columns: 2, spacing: 28, concat: views })

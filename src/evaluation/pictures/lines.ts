@@ -44,7 +44,6 @@ export function linesView(
   const values = lines.flatMap(({ name, variant = '', points }) =>
     points.map((point, order) => ({ name, variant, order, ...point })),
   )
-  const color = colourOf([...new Set(beside.map(({ name }) => name))])
   const kinds = kindsOf([...new Set(beside.map(({ variant = '' }) => variant))])
   const along = (
     field: string,
@@ -58,8 +57,9 @@ export function linesView(
     axis: { tickCount: 5, ...(format && { format }) },
   })
   const fitX = marks === 'band' ? { nice: false } : { nice: true, padding: 8 } // steps begin and end at the edges
-  const encoding = { x: along('x', x, fitX), y: along('mean', y), color }
   const hasSpread = values.some(({ low, high }) => high > low)
+  const color = colourOf([...new Set(beside.map(({ name }) => name))], 'stroke')
+  const encoding = { x: along('x', x, fitX), y: along('mean', y), color }
   const hasSpreadOfX = values.some(({ xLow, xHigh }) => xLow !== undefined && xHigh !== undefined && xHigh > xLow)
   const interval = { y: along('low', y), y2: { field: 'high' } }
   const rule = { type: 'rule', strokeWidth: 1.5, opacity: 0.55 }
