@@ -28,6 +28,8 @@ export function resultScreen(run: OpenRun, report: Report, onWhat: string): stri
 /** What the task itself reports: a row for each method. */
 function outcomeOf({ figures, notes = [] }: Outcome): string[] {
   const measures = [...new Set(Object.values(figures).flatMap((values) => Object.keys(values)))]
+  const told = notes.length > 0 ? [notes.join('\n')] : []
+  if (measures.length === 0) return told
   const cell = (value: number | undefined) => (value === undefined ? '' : shortNumber(value))
   const rows = Object.entries(figures).map(([method, values]) => [
     titleOf(method),
@@ -36,7 +38,7 @@ function outcomeOf({ figures, notes = [] }: Outcome): string[] {
   const table = plainTable([['', ...measures], ...rows], {
     colAligns: ['left', ...measures.map(() => 'right' as const)],
   })
-  return notes.length > 0 ? [table, notes.join('\n')] : [table]
+  return [table, ...told]
 }
 
 const titleOf = (method: string) => (Object.hasOwn(titles, method) ? titles[method as SamplerName] : method)
