@@ -284,4 +284,19 @@ export const cases: OpCase[] = [
     build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [5, 4]), uniform)),
     expected: [0, 0, 2, 2, 3],
   },
+  {
+    op: 'draw', // over several blocks: all mass on three tokens far apart, ¼, ½ and ¼, and none after the last of them
+    inputs: {
+      uniform: { dtype: 'float64', shape: [6, 1], data: Float64Array.from([0, 0.24, 0.25, 0.74, 0.75, 1 - 2 ** -53]) },
+      logits: float32(
+        [1, 1000],
+        Array.from(
+          { length: 1000 },
+          (_, token) => ({ 3: 0, 300: Math.log(2), 301: 0 })[token] ?? Number.NEGATIVE_INFINITY,
+        ),
+      ),
+    },
+    build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [6, 1000]), uniform)),
+    expected: [3, 3, 300, 300, 301, 301],
+  },
 ]
