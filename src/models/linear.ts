@@ -11,11 +11,15 @@ export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record
     Object.entries(matrixShapes(lora, model.linears)).map(([name, shape]) => [name, { dtype: 'float32', shape }]),
   )
 
-/** How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model. */
+/**
+ * How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model.
+ * @param fewTokens  it is meant for tens of tokens at a time, as while sampling
+ */
 export function linearLayers(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
   lora?: LoraConfig,
+  { fewTokens }: { fewTokens?: boolean } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear'> {
   const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const weight = (name: string) => {
@@ -29,7 +33,7 @@ export function linearLayers(
       const layer = layers.get(module)
       if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
       const frozen = frozenMatrix(model, inputs, `${module}.weight`)
-      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst })
+      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst, fewTokens })
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
       if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, weight(`${module}.lora_A.weight`), { transposeB: true }) // [tokens, rank]

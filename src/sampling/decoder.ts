@@ -144,7 +144,7 @@ function decodeProgram(model: ModelDescription, readout: Readout, lora?: LoraCon
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
-      ...linearLayers(model, inputs, lora),
+      ...linearLayers(model, inputs, lora, { fewTokens: true }),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present),
     })
     return { ...present, ...readout.outputs(logits(hidden, headOf(model, inputs)), inputs) }
