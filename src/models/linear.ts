@@ -1,6 +1,6 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { isTarget, type LoraConfig, matrixShapes, scaleOf } from '../adapters/lora.ts'
-import { add, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
+import { add, addProduct, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { frozenMatrix } from './frozen.ts'
@@ -37,11 +37,11 @@ export function linearLayers(
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
       if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, weight(`${module}.lora_A.weight`), { transposeB: true }) // [tokens, rank]
-      const wide = matmul(narrow, weight(`${module}.lora_B.weight`), {
+      const adapted = addProduct(y, narrow, weight(`${module}.lora_B.weight`), {
         transposeB: true,
         scale: scaleOf(lora, module),
       })
-      return checkpoint(add(y, wide), 'linear')
+      return checkpoint(adapted, 'linear')
     },
   }
 }

@@ -276,6 +276,16 @@ export const cases: OpCase[] = [
   ),
   { op: 'afterwards', inputs: { x, y }, build: ({ x, y }) => ops.afterwards(x, y), differentiable: ['x'] },
   {
+    op: 'addProduct',
+    inputs: { c: numbers([2, 4], 5), x, b: numbers([4, 3], 6) },
+    build: ({ c, x, b }) => ops.addProduct(c, x, b, { transposeB: true, scale: 0.5 }),
+  },
+  {
+    op: 'addProduct',
+    inputs: { c: numbers([3, 4], 5), x, b: numbers([2, 4], 6) },
+    build: ({ c, x, b }) => ops.addProduct(c, x, b, { transposeA: true }),
+  },
+  {
     op: 'draw', // probabilities ½, 0, ¼, ¼
     inputs: {
       logits: float32([1, 4], [Math.log(2), Number.NEGATIVE_INFINITY, 0, 0]),
