@@ -55,10 +55,6 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
         extra: { session: { intra_op: { allow_spinning: '0' } } },
         logSeverityLevel: 4,
-        ...(process.env.FT_PROFILE && {
-          enableProfiling: true,
-          profileFilePrefix: `${process.env.FT_PROFILE}/${request.name.replace(/[^a-z0-9]+/gi, '_')}`,
-        }),
       })
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })
@@ -67,12 +63,10 @@ async function handle(request: Request): Promise<RunReply | undefined> {
     case 'run':
       return run(request)
     case 'close':
-      if (process.env.FT_PROFILE) (sessions.get(request.session)?.session as any).endProfiling()
       await sessions.get(request.session)?.session.release()
       sessions.delete(request.session)
       return
     case 'end':
-      if (process.env.FT_PROFILE) for (const { session } of sessions.values()) (session as any).endProfiling()
       process.exit() // of this thread
   }
 }
