@@ -105,6 +105,22 @@ describe.each(['llama', 'gpt2'])('%s', (name) => {
     })
   })
 
+  test('rewards that were not asked for change nothing, whatever the others count for', async () => {
+    const latents = [[5, 9, 11, 4]]
+    const whole = batchOf(prompt, latents)
+    const some = whole.logRewards.map((row) => Array.from(row, (r, i) => (i === 2 ? Number.NEGATIVE_INFINITY : r)))
+    const part = await learn({ ...whole, logRewards: some, inclusion: [0.5] })
+    const [own, logPrefix] = [part.scores[0], [0]]
+    for (const logToken of own.logTokens) logPrefix.push(logPrefix.at(-1)! + logToken)
+    const u = some[0].map((r, i) => r - own.logStop[i] - logPrefix[i])
+    const weights = [1, 2, 0, 2, 1]
+    let sum = 0
+    for (let j = 0; j < u.length; j++)
+      for (let i = 0; i < j; i++) if (weights[i] * weights[j] > 0) sum += weights[i] * weights[j] * (u[i] - u[j]) ** 2
+    expect(part.loss / (sum / 10)).toBeCloseTo(1, 4)
+    expect(largest(part.gradients)).toBeGreaterThan(0.01)
+  })
+
   describe('latents without a token', () => {
     const empty: number[] = []
 
@@ -323,7 +339,8 @@ const unseen =
       ...mask,
       data: (mask.data as Uint8Array).map((value, i) => (Math.floor(i / mask.shape[1]) === latent ? 0 : value)),
     })
-    return { ...inputs, terminable: without(inputs.terminable), terminal: without(inputs.terminal) }
+    const { terminable, terminal, weight } = inputs
+    return { ...inputs, terminable: without(terminable), terminal: without(terminal), weight: without(weight) }
   }
 
 /** Latents with irregular log-rewards. */

@@ -31,3 +31,8 @@ export function objectiveOf({ name, lambda }: ObjectiveConfig): Objective {
   }
   return table[name]
 }
+
+const ofWholeLatents: readonly ObjectiveName[] = ['trajectory-balance', 'log-partition-variance', 'forward-kl']
+
+/** Does an objective read the rewards of prefixes, or of whole latents only? */
+export const readsPrefixes = (name: ObjectiveName): boolean => !ofWholeLatents.includes(name)

@@ -11,8 +11,10 @@ export type Trajectory = {
   tokens: readonly number[]
   /** The places of tokens that a tool inserted; absent where it inserted none. */
   inserted?: readonly number[]
-  /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end. */
+  /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end, or was not asked. */
   logReward: readonly number[]
+  /** The probability with which each inner prefix was asked for its reward, independently; absent where all were. */
+  inclusion?: number
   /** [prefixes], the part of `logReward` that the reward temperature leaves alone; absent where it tempers all. */
   untempered?: readonly number[]
   source: TrajectorySource
@@ -31,6 +33,7 @@ export const trajectorySchema = z
     tokens: z.array(z.number().int().nonnegative()),
     inserted: z.array(z.number().int().nonnegative()).optional(),
     logReward: logRewards(),
+    inclusion: z.number().gt(0).lt(1).optional(),
     untempered: logRewards().optional(),
     source: z.enum(sources),
   })

@@ -1,6 +1,6 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { isTarget, type LoraConfig, matrixShapes, scaleOf } from '../adapters/lora.ts'
-import { add, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
+import { add, addProduct, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { frozenMatrix } from './frozen.ts'
@@ -11,11 +11,15 @@ export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record
     Object.entries(matrixShapes(lora, model.linears)).map(([name, shape]) => [name, { dtype: 'float32', shape }]),
   )
 
-/** How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model. */
+/**
+ * How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model.
+ * @param fewTokens  it is meant for tens of tokens at a time, as while sampling
+ */
 export function linearLayers(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
   lora?: LoraConfig,
+  { fewTokens }: { fewTokens?: boolean } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear'> {
   const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const weight = (name: string) => {
@@ -29,15 +33,15 @@ export function linearLayers(
       const layer = layers.get(module)
       if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
       const frozen = frozenMatrix(model, inputs, `${module}.weight`)
-      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst })
+      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst, fewTokens })
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
       if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, weight(`${module}.lora_A.weight`), { transposeB: true }) // [tokens, rank]
-      const wide = matmul(narrow, weight(`${module}.lora_B.weight`), {
+      const adapted = addProduct(y, narrow, weight(`${module}.lora_B.weight`), {
         transposeB: true,
         scale: scaleOf(lora, module),
       })
-      return checkpoint(add(y, wide), 'linear')
+      return checkpoint(adapted, 'linear')
     },
   }
 }

@@ -57,6 +57,14 @@ export const trainingSchema = z.strictObject({
       lambda: z.number().gt(0).max(1).default(1),
     })
     .prefault({}),
+  prefixFraction: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe(
+      'at which fraction of the inner prefixes of a latent, drawn at random, rewards are computed: fewer cost less and make the gradient noisier, which on average stays the same',
+    ),
   rewardTemperature: scheduleSchema(z.number().positive())
     .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })
     .describe('T of R^(1/T); what it ends with is what is sampled'),

@@ -1,8 +1,11 @@
 /** @file GFlowNet fine-tuning (Hu et al. 2024, section 3): sample, reward, replay, learn by the objective. */
 import { learnStep } from '../../gflownet/learn-step.ts'
+import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward, untemperedTerms } from '../../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
+import type { Draws } from '../../random.ts'
+import { recordOf, tokenLists } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
 import { checkedRewards } from '../checked-rewards.ts'
@@ -24,21 +27,26 @@ export const gflownet: Method<Batch> = {
     const sampler = { model: run.model.description, adapter, support, tool }
     const draws = random.at('sample', step, place)
     const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
-    const latents = drawn.map(({ tokens }) => tokens)
+    const { latents, inserted } = tokenLists(drawn)
     const sampled = performance.now()
 
+    const isSubset = config.prefixFraction < 1 && readsPrefixes(config.objective.name)
     const context = {
       ...rewardContext(lane, run, prompt.tokens),
-      ...(tool && { inserted: drawn.map(({ inserted }) => inserted) }),
+      ...(inserted && { inserted }),
+      ...(isSubset && {
+        innerPrefixes: drawPrefixes(latents, config.prefixFraction, random.at('prefixes', step, place)),
+      }),
+      onlyWhole: !readsPrefixes(config.objective.name),
     }
     const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
     const untempered = untemperedTerms(rewards)
     const fresh = drawn.map(
-      ({ tokens, inserted }, n): Trajectory => ({
-        tokens,
-        ...(inserted.length > 0 && { inserted }),
+      (latent, n): Trajectory => ({
+        ...recordOf(latent),
         logReward: rewards.logReward[n],
         ...(untempered && { untempered: untempered[n] }),
+        ...(isSubset && { inclusion: config.prefixFraction }),
         source: temperatures[n] === 1 ? 'policy' : 'tempered',
       }),
     )
@@ -58,6 +66,7 @@ export const gflownet: Method<Batch> = {
         latents: all.map(({ tokens }) => tokens),
         inserted: all.map(({ inserted = [] }) => inserted),
         logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
+        inclusion: all.map(({ inclusion }) => inclusion),
         logPartition: logPartitions[prompt.name]?.value ?? 0,
       },
     )
@@ -76,3 +85,10 @@ export const gflownet: Method<Batch> = {
     return { buffer, logPartitions }
   },
 }
+
+/** For each latent which of its inner prefixes are asked for their rewards: each with the same probability, on its own. */
+const drawPrefixes = (latents: readonly (readonly number[])[], fraction: number, draws: Draws): ReadonlySet<number>[] =>
+  latents.map(({ length }) => {
+    const inner = Array.from({ length: Math.max(0, length - 1) }, (_, i) => i + 1)
+    return new Set(inner.filter(() => draws.uniform() < fraction))
+  })
