@@ -115,7 +115,7 @@ export function trainingFigures(): (event: Extract<TrainingEvent, { kind: 'step'
     const distinct = follow('distinct', metrics['samples/distinctFraction'])
     return [
       `objective ${objective.toFixed(2)}`,
-      `log R ${logReward.toFixed(1)}`,
+      ...(Number.isFinite(logReward) ? [`log R ${logReward.toFixed(1)}`] : []), // not every method asks for rewards
       `${rate.toFixed(0)} samples/s`,
       `${(distinct * 100).toFixed(0)}% distinct`,
     ].join(', ')

@@ -9,7 +9,7 @@ import { toFloat } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import { logPartitionEstimates, type PrefixLogProbabilities } from './objective.ts'
-import { type ObjectiveConfig, type ObjectiveName, objectiveNames, objectiveOf } from './objectives.ts'
+import { type ObjectiveConfig, objectiveNames, objectiveOf } from './objectives.ts'
 import { allPairs, weightedPairs } from './subtrajectory-balance.ts'
 
 const TOLERANCE = 2e-5 // relative; float32 sums of about 50 squares
@@ -116,7 +116,7 @@ async function lossAndSlopes(trajectories: Trajectories, config: ObjectiveConfig
 }
 
 /** The objectives that compare with a learned log Z(X). */
-const learnsLogPartition: ObjectiveName[] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
+const learnsLogPartition: ObjectiveConfig['name'][] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
 
 const variablesOf = ({ name }: ObjectiveConfig) => [
   'logReward',

@@ -1,4 +1,5 @@
 /** @file Latents that the data knows to be good: they are scored and put into the replay buffer before the first step. */
+import type { LoraAdapter } from '../adapters/lora.ts'
 import { insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
 import { untemperedTerms } from '../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../gflownet/trajectory.ts'
@@ -14,22 +15,20 @@ import type { Prompt } from './prompts.ts'
 export async function seedBuffer(
   empty: ReplayBuffer,
   prompts: readonly Prompt[],
-  { model, support, tool }: { model: LanguageModel; support: Support; tool?: BoundTool },
+  {
+    model,
+    support,
+    tool,
+    reference,
+  }: { model: LanguageModel; support: Support; tool?: BoundTool; reference?: LoraAdapter },
 ): Promise<{ buffer: ReplayBuffer; warning?: Warning }> {
   const { description, tokenizer, lanes } = model
-  const known: { prompt: Prompt; latents: Latent[] }[] = []
-  for (const prompt of prompts) {
-    const latents: Latent[] = []
-    for (const tokens of prompt.known) {
-      const latent = await asDrawn(withoutStop(tokens, support), tool)
-      if (latent && isPossible(latent, support)) latents.push(latent)
-    }
-    if (latents.length > 0) known.push({ prompt, latents })
-  }
+  const { known, warning } = await knownLatents(prompts, { support, tool })
   const scored = await lanes.each(known, async (lane, { prompt, latents }) => {
     const tokens = latents.map((latent) => latent.tokens)
     const inserted = tool && { inserted: latents.map((latent) => latent.inserted) }
-    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens, ...inserted }
+    const asked = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
+    const context = { ...asked, ...(reference && { adapter: reference }), ...inserted }
     const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
     const untempered = untemperedTerms(rewards)
     return latents.map(
@@ -43,14 +42,41 @@ export async function seedBuffer(
     )
   })
   const buffer = scored.reduce((buffer, trajectories, i) => insert(buffer, known[i].prompt.name, trajectories), empty)
-  const given = prompts.reduce((sum, { known }) => sum + known.length, 0)
-  const lost = given - known.reduce((sum, { latents }) => sum + latents.length, 0)
-  if (lost === 0) return { buffer }
+  return { buffer, warning }
+}
+
+/** The known latents that could be sampled, of the prompts that have some, and a warning where there are others. */
+export async function knownLatents(
+  prompts: readonly Prompt[],
+  limits: { support: Support; tool?: BoundTool },
+): Promise<{ known: { prompt: Prompt; latents: Latent[] }[]; warning?: Warning }> {
+  const known: { prompt: Prompt; latents: Latent[] }[] = []
+  let [given, kept] = [0, 0]
+  for (const prompt of prompts) {
+    const latents = await possibleLatents(prompt, limits)
+    given += prompt.known.length
+    kept += latents.length
+    if (latents.length > 0) known.push({ prompt, latents })
+  }
+  if (kept === given) return { known }
   const warning = {
-    what: `${lost} of ${given} known latents are none that could be sampled, and were left out`,
+    what: `${given - kept} of ${given} known latents are none that could be sampled, and were left out`,
     fix: 'see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed',
   }
-  return { buffer, warning }
+  return { known, warning }
+}
+
+/** A prompt's known latents that could be sampled. */
+export async function possibleLatents(
+  { known }: Prompt,
+  { support, tool }: { support: Support; tool?: BoundTool },
+): Promise<Latent[]> {
+  const latents: Latent[] = []
+  for (const tokens of known) {
+    const latent = await asDrawn(withoutStop(tokens, support), tool)
+    if (latent && isPossible(latent, support)) latents.push(latent)
+  }
+  return latents
 }
 
 /** A text may end with ⊤, as sentences do, or without it. */

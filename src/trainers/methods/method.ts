@@ -54,6 +54,10 @@ export type Beginning = { buffer: ReplayBuffer; critic?: NamedTensors; warning?:
 export type Method<Batch extends Collected = Collected> = {
   /** Updates that a step makes with what it collected. */
   rounds: (config: TrainingConfig) => number
+  /** Does it learn without rewards? Then prompts may come without one. */
+  withoutRewards?: true
+  /** The prompts that it can learn from; default: all. @throws UserError, before any work, where there are none */
+  usable?: (run: Run) => Promise<{ prompts: readonly Prompt[]; warning?: Warning }>
   /** @throws UserError, before any work, where a run cannot be trained in this way */
   begin: (run: Run) => Promise<Beginning>
   collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
