@@ -329,7 +329,10 @@ const unseen =
   }
 
 /** Latents with irregular log-rewards. */
-const batchOf = (prompt: readonly number[], latents: readonly (readonly number[])[]): LearnBatch => ({
+const batchOf = (
+  prompt: readonly number[],
+  latents: readonly (readonly number[])[],
+): LearnBatch & Required<Pick<LearnBatch, 'logRewards' | 'logPartition'>> => ({
   prompt,
   latents,
   logRewards: latents.map((latent, n) =>

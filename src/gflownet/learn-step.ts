@@ -29,10 +29,10 @@ import {
 
 /** Latents of one prompt with what the objective compares them to. */
 export type LearnBatch = PromptLatents & {
-  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end. */
-  logRewards: readonly ArrayLike<number>[]
+  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end, nor by maximum likelihood. */
+  logRewards?: readonly ArrayLike<number>[]
   /** Learned log Z(X), nats; read by the forms of trajectory balance that learn it. */
-  logPartition: number
+  logPartition?: number
 }
 
 export type LearnResult = {
@@ -130,7 +130,10 @@ const HELD: Record<Recomputation, (node: Node) => boolean> = {
 const dependsOn = (result: Tensor, input: Tensor) => nodesInOrder([result]).includes(input.node)
 
 /** An objective sees states, not tokens: what a tool adds to an action belongs to that action's step. */
-function objectiveFeeds({ latents, inserted, logRewards, logPartition }: LearnBatch, support: Support): NamedTensors {
+function objectiveFeeds(
+  { latents, inserted, logRewards, logPartition = 0 }: LearnBatch,
+  support: Support,
+): NamedTensors {
   const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
   const shape = [latents.length, Math.max(2, ...states.map(({ length }) => length))]
   const cells = <T>(of: (latent: number, state: number) => T) => grid(shape[0], shape[1], of)
@@ -138,7 +141,7 @@ function objectiveFeeds({ latents, inserted, logRewards, logPartition }: LearnBa
   return {
     logReward: float32(
       shape,
-      cells((n, k) => (mayEnd(n, k) ? logRewards[n][states[n][k]] : 0)),
+      cells((n, k) => (mayEnd(n, k) ? (logRewards?.[n][states[n][k]] ?? 0) : 0)),
     ),
     terminable: bool(shape, cells(mayEnd)),
     terminal: bool(

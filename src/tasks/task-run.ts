@@ -20,6 +20,7 @@ import {
 import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
 import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
 import { modelFiles } from '../models/model-files.ts'
+import { underReference } from '../rewards/compose.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 
@@ -35,21 +36,29 @@ import {
   nextRunFolder,
   readRecord,
   recorded,
+  referenceFolder,
   refuseExisting,
   rewind,
   writeRecord,
 } from '../trainers/run-folder.ts'
 import { hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
 import type { TrainingState } from '../trainers/state.ts'
-import { fineTune } from '../trainers/train.ts'
+import { checkTraining, fineTune } from '../trainers/train.ts'
 import { examplesOf, filesOf, refuseChanged } from './examples.ts'
 import { findTask } from './index.ts'
-import type { Example, Task } from './task.ts'
+import type { Example, Task, TaskAnswer } from './task.ts'
 import { tryReward } from './try-reward.ts'
 import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
 export type OpenRun = { folder: string; record: RunRecord; task: Task; model: LanguageModel }
+
+/** What prompts are made of; their rewards are under the reference model with its adapter, where it has one. */
+export type PromptSource = Pick<OpenRun, 'task'> & {
+  model: ModelOutline
+  record: Pick<RunRecord, 'training' | 'chat'>
+  reference?: LoraAdapter
+}
 
 /** A run that is ready to train: from its beginning, or from a state. */
 export type ReadyRun = OpenRun & {
@@ -99,7 +108,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   const { data, testData } = filesOf(task, options)
   const ofFile = (file: string | undefined) => (file === undefined ? null : hashedFileOf(file))
   const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
-  const training = trainingOf(task, options)
+  const training = configOf(task, options)
   const model = await recordOfModel(options.model, options)
   const adapter = options.adapter === undefined ? null : recordOfAdapter(options.adapter, model.folder)
   const record: UnplannedRecord = {
@@ -135,7 +144,7 @@ export function chatTemplateOf(task: Task, model: string): string {
 }
 
 /** The training config, where `lora` says what is trained. @throws UserError where that is asked for twice */
-function trainingOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
+function configOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
   const config = parseTrainingConfig(withDefaults(task.defaults ?? {}, training), 'config')
   if (adapter === undefined) return config
   if (training.lora !== undefined)
@@ -185,18 +194,23 @@ export async function openRun(folder: string, changes: Reopening = {}): Promise<
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
-export const train = ({ folder, record, model, prompts, adapter, state }: ReadyRun, signal?: AbortSignal) =>
-  recorded(
-    fineTune({
-      ...record.training,
-      model,
-      prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
-      adapter,
-      resume: state,
-      signal,
-    }),
-    { folder, model, keep: record.training.checkpoints.keep },
-  )
+export const train = (run: ReadyRun, signal?: AbortSignal) =>
+  recorded(fineTune({ ...trainingOf(run), adapter: run.adapter, resume: run.state, signal }), {
+    folder: run.folder,
+    model: run.model,
+    keep: run.record.training.checkpoints.keep,
+  })
+
+/** What a run trains on, and how. */
+const trainingOf = ({ record, model, prompts }: Pick<ReadyRun, 'record' | 'model' | 'prompts'>) => ({
+  ...record.training,
+  model,
+  prompts: prompts.map(({ tokens, answer, ...prompt }) => ({
+    ...prompt,
+    prompt: tokens,
+    ...(answer && { answer: { ...answer, text: answer.tokens } }),
+  })),
+})
 
 /** The adapter of a run's latest checkpoint. @throws UserError where there is none yet */
 export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
@@ -208,23 +222,28 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
   })
 }
 
+/** The reference model's own adapter of a run's latest checkpoint; undefined where it has none, and is as it was. */
+export const latestReference = ({ folder, model, record }: OpenRun): LoraAdapter | undefined =>
+  record.training.em.rounds > 0 && hasCheckpoint(folder)
+    ? loadAdapter(referenceFolder(folder), model.description)
+    : undefined
+
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
-export const promptsOf = (
-  {
-    task,
-    model,
-    record,
-  }: Pick<OpenRun, 'task'> & { model: ModelOutline; record: Pick<RunRecord, 'training' | 'chat'> },
-  examples: readonly Example[],
-): Prompt[] =>
-  resolvePrompts(
-    examples.map((example) => {
-      const prompt = task.prompt(example, model)
-      if (record.chat === null) return prompt
-      return { ...prompt, prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }
-    }),
-    { model, maxTokens: record.training.latent.maxTokens },
-  )
+export function promptsOf({ task, model, record, reference }: PromptSource, examples: readonly Example[]): Prompt[] {
+  const inputs = examples.map((example) => {
+    const prompt = task.prompt(example, model)
+    const answer = task.answer && answerOf(task.answer(example, model))
+    return {
+      ...prompt,
+      ...(record.chat !== null && { prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }),
+      ...(reference && { reward: underReference(prompt.reward, reference) }),
+      ...(answer && { answer }),
+    }
+  })
+  return resolvePrompts(inputs, { model, maxTokens: record.training.latent.maxTokens })
+}
+
+const answerOf = ({ beginning, stopInText, right }: TaskAnswer) => right && { text: right.text, beginning, stopInText }
 
 /** A record before it is known how the model is held. */
 type UnplannedRecord = Omit<RunRecord, 'holding'> & Partial<Pick<RunRecord, 'holding'>>
@@ -252,6 +271,7 @@ async function prepare(
   try {
     const run = { folder, record, task, model }
     if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
+    await checkTraining(trainingOf({ record, model, prompts }))
     const { description } = model
     const memory = {
       storedBytes: storedBytes(description, holding.storage),
@@ -276,7 +296,7 @@ const ENDING_TOKENS = 16
 /** What a step of a run works on at a time. @throws UserError where the targets of the adapter name no layer */
 function workloadOf(
   { description }: ModelOutline,
-  { samplesPerPrompt, latent, lora }: TrainingConfig,
+  { samplesPerPrompt, latent, lora, em }: TrainingConfig,
   prompts: readonly Prompt[],
 ): Workload {
   const { linears, defaultTargets } = description
@@ -287,7 +307,8 @@ function workloadOf(
     samples: samplesPerPrompt,
     latentTokens: latent.maxTokens,
     endingTokens: ENDING_TOKENS,
-    trained: adapted.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0),
+    trained:
+      (em.rounds > 0 ? 2 : 1) * adapted.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0),
   }
 }
 

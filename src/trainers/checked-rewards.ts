@@ -1,7 +1,34 @@
 /** @file A reward's answer is checked before anything is learned from it. */
 import { UserError } from '../errors.ts'
+import { untemperedTerms } from '../gflownet/reward-temperature.ts'
+import type { Trajectory } from '../gflownet/trajectory.ts'
+import type { Lane } from '../models/lane.ts'
 import { askedPrefixes, type PrefixRewards, type RewardContext } from '../rewards/reward.ts'
+import type { Latent } from '../sampling/latent.ts'
+import { type Run, rewardContext } from './methods/method.ts'
 import type { Prompt } from './prompts.ts'
+
+/** Latents of a prompt with their log-rewards under a run's reference model. @throws UserError as `checkedRewards` does */
+export async function rewarded(
+  lane: Lane,
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
+  prompt: Prompt,
+  latents: readonly Latent[],
+): Promise<Omit<Trajectory, 'source'>[]> {
+  const tokens = latents.map(({ tokens }) => tokens)
+  const context = {
+    ...rewardContext(lane, run, prompt.tokens),
+    ...(run.tool && { inserted: latents.map(({ inserted }) => inserted) }),
+  }
+  const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
+  const untempered = untemperedTerms(rewards)
+  return latents.map(({ tokens, inserted }, n) => ({
+    tokens,
+    ...(inserted.length > 0 && { inserted }),
+    logReward: rewards.logReward[n],
+    ...(untempered && { untempered: untempered[n] }),
+  }))
+}
 
 /**
  * The rewards as they are, if each latent has a finite log-reward at every prefix where it may end.

@@ -1,47 +1,31 @@
 /** @file Latents that the data knows to be good: they are scored and put into the replay buffer before the first step. */
-import type { LoraAdapter } from '../adapters/lora.ts'
 import { insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
-import { untemperedTerms } from '../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../gflownet/trajectory.ts'
-import type { LanguageModel } from '../models/language-model.ts'
 import type { Latent } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
 import type { BoundTool } from '../sampling/tools.ts'
-import { checkedRewards } from './checked-rewards.ts'
+import { rewarded } from './checked-rewards.ts'
 import type { Warning } from './events.ts'
+import type { Run } from './methods/method.ts'
 import type { Prompt } from './prompts.ts'
 
 /** The buffer with the known latents of all prompts, and a warning where some of them are none that could be sampled. */
 export async function seedBuffer(
   empty: ReplayBuffer,
   prompts: readonly Prompt[],
-  {
-    model,
-    support,
-    tool,
-    reference,
-  }: { model: LanguageModel; support: Support; tool?: BoundTool; reference?: LoraAdapter },
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
 ): Promise<{ buffer: ReplayBuffer; warning?: Warning }> {
-  const { description, tokenizer, lanes } = model
-  const { known, warning } = await knownLatents(prompts, { support, tool })
-  const scored = await lanes.each(known, async (lane, { prompt, latents }) => {
-    const tokens = latents.map((latent) => latent.tokens)
-    const inserted = tool && { inserted: latents.map((latent) => latent.inserted) }
-    const asked = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
-    const context = { ...asked, ...(reference && { adapter: reference }), ...inserted }
-    const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
-    const untempered = untemperedTerms(rewards)
-    return latents.map(
-      ({ tokens, inserted }, n): Trajectory => ({
-        tokens,
-        ...(inserted.length > 0 && { inserted }),
-        logReward: rewards.logReward[n],
-        ...(untempered && { untempered: untempered[n] }),
-        source: 'data',
-      }),
-    )
-  })
-  const buffer = scored.reduce((buffer, trajectories, i) => insert(buffer, known[i].prompt.name, trajectories), empty)
+  const { known, warning } = await knownLatents(prompts, run)
+  const scored = await run.model.lanes.each(known, (lane, { prompt, latents }) => rewarded(lane, run, prompt, latents))
+  const buffer = scored.reduce(
+    (buffer, latents, i) =>
+      insert(
+        buffer,
+        known[i].prompt.name,
+        latents.map((latent): Trajectory => ({ ...latent, source: 'data' })),
+      ),
+    empty,
+  )
   return { buffer, warning }
 }
 

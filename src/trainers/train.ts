@@ -5,11 +5,11 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { parameterCount } from '../models/language-model.ts'
 import { sizeOf } from '../runtime/host-tensor.ts'
 import { parseTrainingConfig, type TrainingOptions } from './config.ts'
+import { prepareCourse } from './course.ts'
 import type { TrainingEvent } from './events.ts'
-import { trainedOf, updates } from './loop.ts'
-import { methodOf } from './methods/index.ts'
-import type { TrainingState } from './state.ts'
-import { beginTraining, prepareTraining, type TrainingMaterial } from './training.ts'
+import { trainedOf } from './loop.ts'
+import { type TrainingState, updatesDone } from './state.ts'
+import type { TrainingMaterial } from './training.ts'
 
 export type FineTuneOptions = TrainingOptions &
   TrainingMaterial & {
@@ -30,22 +30,37 @@ export type FineTuneOptions = TrainingOptions &
 export async function* fineTune(given: FineTuneOptions): AsyncGenerator<TrainingEvent> {
   const { model, prompts, reward, adapter, reference, tool, resume, signal, ...options } = given
   const config = parseTrainingConfig(options, 'config')
-  const material = { model, prompts, reward, reference, tool }
-  const training = await prepareTraining(material, config, methodOf(config.method))
-  const begun = resume ? { state: resume, warnings: [] } : await beginTraining(training, adapter)
+  const course = await prepareCourse({ model, prompts, reward, reference, tool }, config)
+  const begun = resume ? { state: resume, warnings: [] } : await course.begin(adapter)
+  const { steps } = course
   let { state } = begun
-  const parameters = {
-    frozen: parameterCount(model.description),
-    trained: Object.values(trainedOf(state)).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
-  }
-  yield { kind: 'started', step: state.step, steps: config.steps, parameters }
+  let step = updatesDone(state)
+  const parameters = { frozen: parameterCount(model.description), trained: trainedParameters(state) }
+  yield { kind: 'started', step, steps, parameters }
   for (const warning of begun.warnings) yield { kind: 'warning', step: 0, ...warning }
 
-  for await (const update of updates(training, state, { until: config.steps, signal })) {
+  for await (const update of course.updates(state, signal)) {
     state = update.state
-    yield* update.events
-    if (state.step % config.checkpoints.every === 0 && state.step < config.steps)
-      yield { kind: 'checkpoint', step: state.step, state }
+    step = updatesDone(state)
+    const phase = update.phase && { phase: update.phase }
+    for (const event of update.events) yield { ...event, ...phase }
+    if (step % config.checkpoints.every === 0 && step < steps) yield { kind: 'checkpoint', step, state, ...phase }
   }
-  yield { kind: 'finished', step: state.step, state, reason: state.step < config.steps ? 'stopped' : 'steps' }
+  yield { kind: 'finished', step, state, reason: step < steps ? 'stopped' : 'steps' }
 }
+
+/** @throws UserError for mistakes in config or prompts: what `fineTune` would refuse before its first step */
+export async function checkTraining({
+  model,
+  prompts,
+  reward,
+  reference,
+  tool,
+  ...options
+}: FineTuneOptions): Promise<void> {
+  await prepareCourse({ model, prompts, reward, reference, tool }, parseTrainingConfig(options, 'config'))
+}
+
+const trainedParameters = (state: TrainingState): number =>
+  Object.values(trainedOf(state)).reduce((sum, { shape }) => sum + sizeOf(shape), 0) +
+  (state.reference ? trainedParameters(state.reference) : 0)

@@ -50,7 +50,7 @@ export async function prepareTraining(
     rewardTemperature: schedule(config.rewardTemperature, config.steps),
     learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
   }
-  for (const { reward, tokens } of run.prompts)
+  for (const { reward, tokens } of method.withoutRewards ? [] : run.prompts)
     await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))
   const { prompts: usable, warning } = (await method.usable?.(run)) ?? { prompts: resolved }
   const optimizer = adamW({ ...config.optimizer, learningRate: run.learningRate })

@@ -1,14 +1,14 @@
 /** @file GFlowNet fine-tuning (Hu et al. 2024, section 3): sample, reward, replay, learn by the objective. */
 import { learnStep } from '../../gflownet/learn-step.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
-import { temperedLogReward, untemperedTerms } from '../../gflownet/reward-temperature.ts'
+import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
-import { checkedRewards } from '../checked-rewards.ts'
+import { rewarded } from '../checked-rewards.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
-import { type Collected, type Method, type Run, rewardContext } from './method.ts'
+import type { Collected, Method, Run } from './method.ts'
 
 type Batch = Collected & { replayed: Trajectory[]; temperature: number }
 
@@ -24,23 +24,10 @@ export const gflownet: Method<Batch> = {
     const sampler = { model: run.model.description, adapter, support, tool }
     const draws = random.at('sample', step, place)
     const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
-    const latents = drawn.map(({ tokens }) => tokens)
     const sampled = performance.now()
-
-    const context = {
-      ...rewardContext(lane, run, prompt.tokens),
-      ...(tool && { inserted: drawn.map(({ inserted }) => inserted) }),
-    }
-    const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
-    const untempered = untemperedTerms(rewards)
-    const fresh = drawn.map(
-      ({ tokens, inserted }, n): Trajectory => ({
-        tokens,
-        ...(inserted.length > 0 && { inserted }),
-        logReward: rewards.logReward[n],
-        ...(untempered && { untempered: untempered[n] }),
-        source: temperatures[n] === 1 ? 'policy' : 'tempered',
-      }),
+    const scored = await rewarded(lane, run, prompt, drawn)
+    const fresh = scored.map(
+      (latent, n): Trajectory => ({ ...latent, source: temperatures[n] === 1 ? 'policy' : 'tempered' }),
     )
     const temperature = run.rewardTemperature(step)
     const replayed = draw(buffer, prompt.name, { count: counts.replay, temperature }, random.at('replay', step, place))

@@ -5,9 +5,8 @@
 import { UserError } from '../../errors.ts'
 import { learnStep } from '../../gflownet/learn-step.ts'
 import { emptyBuffer } from '../../gflownet/replay-buffer.ts'
-import type { Trajectory } from '../../gflownet/trajectory.ts'
+import { unrewarded } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
-import type { Latent } from '../../sampling/latent.ts'
 import { knownLatents, possibleLatents } from '../known-latents.ts'
 import type { Method } from './method.ts'
 
@@ -30,7 +29,7 @@ export const sft: Method = {
   collect: async (_lane, run, { step }, prompt, place) => {
     const latents = await possibleLatents(prompt, run)
     const chosen = chooseSome(latents, run.config.samplesPerPrompt, run.random.at('known', step, place))
-    return { prompt, fresh: chosen.map(asTrajectory), seconds: { sample: 0, reward: 0 } }
+    return { prompt, fresh: chosen.map((latent) => unrewarded(latent, 'data')), seconds: { sample: 0, reward: 0 } }
   },
   learn: (lane, { model, support }, { adapter }, { prompt, fresh }) =>
     learnStep(
@@ -40,20 +39,10 @@ export const sft: Method = {
         prompt: prompt.tokens,
         latents: fresh.map(({ tokens }) => tokens),
         inserted: fresh.map(({ inserted = [] }) => inserted),
-        logRewards: fresh.map(({ logReward }) => logReward),
-        logPartition: 0,
       },
     ),
   remember: () => ({}),
 }
-
-/** Nobody asks for the reward of what is learned by heart. */
-const asTrajectory = ({ tokens, inserted }: Latent): Trajectory => ({
-  tokens,
-  ...(inserted.length > 0 && { inserted }),
-  logReward: new Array<number>(tokens.length + 1).fill(Number.NaN),
-  source: 'data',
-})
 
 /** All, where there are no more than `count`; else so many of them, each with the same chance. */
 function chooseSome<Item>(items: readonly Item[], count: number, draws: Draws): readonly Item[] {
