@@ -14,6 +14,7 @@ import {
   localModel,
   type ModelOutline,
   outlineModel,
+  parameterCount,
   planHolding,
   withWeights,
 } from '../models/language-model.ts'
@@ -147,14 +148,15 @@ export function chatTemplateOf(task: Task, model: string): string {
 function configOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
   const config = parseTrainingConfig(withDefaults(task.defaults ?? {}, training), 'config')
   if (adapter === undefined) return config
-  if (training.lora !== undefined)
+  if (training.lora !== undefined || training.parameters !== undefined)
     throw new UserError({
-      what: 'an adapter to start from does not go with lora options: it has its own rank, alpha and targets',
+      what: `an adapter to start from does not go with ${training.lora ? 'lora options' : 'parameters'}: it has its own rank, alpha and targets, or every weight`,
       where: adapter,
       fix: 'leave them out',
     })
-  const { rank, alpha, targets } = readPeftFolder(adapter).config
-  return { ...config, lora: { rank, alpha, targets: [...targets] } }
+  const { rank, alpha, targets, everyWeight } = readPeftFolder(adapter).config
+  if (everyWeight) return { ...config, parameters: 'all' }
+  return { ...config, parameters: 'lora', lora: { rank, alpha, targets: [...targets] } }
 }
 
 /** @throws UserError where the adapter cannot be read, or was made for another model */
@@ -294,22 +296,23 @@ async function taskOf({ task, taskFile }: Pick<RunRecord, 'task' | 'taskFile'>):
 const ENDING_TOKENS = 16
 
 /** What a step of a run works on at a time. @throws UserError where the targets of the adapter name no layer */
-function workloadOf(
-  { description }: ModelOutline,
-  { samplesPerPrompt, latent, lora, em }: TrainingConfig,
-  prompts: readonly Prompt[],
-): Workload {
-  const { linears, defaultTargets } = description
-  const targets = chooseTargets(lora.targets ?? defaultTargets, linears)
-  const adapted = linears.filter(({ module }) => isTarget({ targets }, module))
+function workloadOf({ description }: ModelOutline, config: TrainingConfig, prompts: readonly Prompt[]): Workload {
   return {
     promptTokens: prompts.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
-    samples: samplesPerPrompt,
-    latentTokens: latent.maxTokens,
+    samples: config.samplesPerPrompt,
+    latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
-    trained:
-      (em.rounds > 0 ? 2 : 1) * adapted.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0),
+    trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
+}
+
+/** Parameters of one adapter. */
+function trainedParameters(model: ModelOutline['description'], { lora, parameters }: TrainingConfig): number {
+  if (parameters === 'all') return parameterCount(model)
+  const targets = chooseTargets(lora.targets ?? model.defaultTargets, model.linears)
+  return model.linears
+    .filter(({ module }) => isTarget({ targets }, module))
+    .reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0)
 }
 
 const loadModel = ({ model, device, threads, holding }: RunRecord) =>

@@ -60,6 +60,10 @@ export const trainingSchema = z.strictObject({
   rewardTemperature: scheduleSchema(z.number().positive())
     .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })
     .describe('T of R^(1/T); what it ends with is what is sampled'),
+  parameters: z
+    .enum(['lora', 'all'])
+    .default('lora')
+    .describe('what is trained: corrections of some linear layers, as `lora` says, or every weight of the model'),
   lora: z
     .strictObject({
       rank: count.default(32),

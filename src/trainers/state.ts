@@ -43,6 +43,7 @@ const single = z.strictObject({
     rankPattern: patterns,
     alphaPattern: patterns,
     rankStabilised: z.boolean().optional(),
+    everyWeight: z.literal(true).optional(),
   }),
   optimizerStep: z.number().int().nonnegative(),
   buffer: replayBufferSchema,

@@ -1,6 +1,7 @@
 /** @file What a training consists of, checked before any work, and the state that it begins with. */
 import { chooseTargets, initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
 import { schedule, warmUp } from '../gflownet/schedules.ts'
+import { everyWeightOf } from '../models/every-weight.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { type Random, seededRandom } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
@@ -89,6 +90,7 @@ const copyOf = ({ config, weights }: LoraAdapter): LoraAdapter => ({
 })
 
 function freshAdapter(model: LanguageModel, config: TrainingConfig, random: Random): LoraAdapter {
+  if (config.parameters === 'all') return everyWeightOf(model)
   const { rank, alpha, targets } = config.lora
   const { linears, defaultTargets } = model.description
   const lora = { rank, alpha, targets: chooseTargets(targets ?? defaultTargets, linears) }
