@@ -5,7 +5,7 @@ import { type LanguageModel, type LoadOptions, loadLanguageModel } from '../mode
 import { loadAdapter } from '../models/load-adapter.ts'
 import { findTask } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
-import { chatTemplateOf, latestAdapter, openRun } from '../tasks/task-run.ts'
+import { chatTemplateOf, latestAdapter, latestReference, openRun } from '../tasks/task-run.ts'
 import { parseTrainingConfig } from '../trainers/config.ts'
 import type { RunRecord } from '../trainers/run-record.ts'
 
@@ -15,6 +15,8 @@ export type Sampler = {
   task: Task
   model: LanguageModel
   adapter?: LoraAdapter
+  /** The reference model's own adapter, where the run trained one. */
+  reference?: LoraAdapter
   record: Pick<RunRecord, 'training' | 'chat'>
 }
 
@@ -32,7 +34,8 @@ export async function withSampler(
       : await openRun(folder, { model: modelName, ...load })
   try {
     const own = adapter !== undefined ? loadAdapter(adapter, run.model.description) : undefined
-    await use({ ...run, adapter: own ?? ('folder' in run ? latestAdapter(run) : undefined) })
+    const ofRun = 'folder' in run ? { adapter: latestAdapter(run), reference: latestReference(run) } : {}
+    await use({ ...run, ...ofRun, ...(own && { adapter: own }) })
   } finally {
     await run.model.dispose()
   }

@@ -29,12 +29,12 @@ import {
 
 /** Latents of one prompt with what the objective compares them to. */
 export type LearnBatch = PromptLatents & {
-  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end. */
-  logRewards: readonly ArrayLike<number>[]
+  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end, nor by maximum likelihood. */
+  logRewards?: readonly ArrayLike<number>[]
   /** The probability with which each inner prefix was asked for its reward (−∞ where it was not); absent: all were. */
   inclusion?: readonly (number | undefined)[]
   /** Learned log Z(X), nats; read by the forms of trajectory balance that learn it. */
-  logPartition: number
+  logPartition?: number
 }
 
 export type LearnResult = {
@@ -137,7 +137,7 @@ const dependsOn = (result: Tensor, input: Tensor) => nodesInOrder([result]).incl
 
 /** An objective sees states, not tokens: what a tool adds to an action belongs to that action's step. */
 function objectiveFeeds(
-  { latents, inserted, logRewards, inclusion, logPartition }: LearnBatch,
+  { latents, inserted, logRewards, inclusion, logPartition = 0 }: LearnBatch,
   support: Support,
 ): NamedTensors {
   const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
@@ -145,7 +145,7 @@ function objectiveFeeds(
   const cells = <T>(of: (latent: number, state: number) => T) => grid(shape[0], shape[1], of)
   const mayEnd = (n: number, k: number) => k < states[n].length && isTerminable(support, k)
   const isEnd = (n: number, k: number) => k === states[n].length - 1
-  const given = (n: number, k: number) => (mayEnd(n, k) ? logRewards[n][states[n][k]] : 0)
+  const given = (n: number, k: number) => (mayEnd(n, k) ? (logRewards?.[n][states[n][k]] ?? 0) : 0)
   // The empty prefix and the whole latent are always asked; of those between only some may be.
   const weightOf = (n: number, k: number) => {
     if (!mayEnd(n, k) || given(n, k) === Number.NEGATIVE_INFINITY) return 0

@@ -8,7 +8,7 @@ import { gradients } from '../tensor/gradient.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import { knownEstimates, type PrefixLogProbabilities } from './objective.ts'
-import { type ObjectiveConfig, type ObjectiveName, objectiveNames, objectiveOf, readsPrefixes } from './objectives.ts'
+import { type ObjectiveConfig, objectiveNames, objectiveOf, readsPrefixes } from './objectives.ts'
 import { allPairs, decayedPairs } from './subtrajectory-balance.ts'
 
 const TOLERANCE = 2e-5 // relative; float32 sums of about 50 squares
@@ -123,7 +123,7 @@ async function lossAndSlopes(trajectories: Trajectories, config: ObjectiveConfig
 }
 
 /** The objectives that compare with a learned log Z(X). */
-const learnsLogPartition: ObjectiveName[] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
+const learnsLogPartition: ObjectiveConfig['name'][] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
 
 const variablesOf = ({ name }: ObjectiveConfig) => [
   'logReward',

@@ -1,5 +1,6 @@
 /** @file One sampled latent and its rewards, as plain data: what the objective learns from, the buffer keeps and a run writes. */
 import { z } from 'zod'
+import type { Latent } from '../sampling/latent.ts'
 
 const sources = ['policy', 'tempered', 'replay', 'data'] as const
 
@@ -19,6 +20,14 @@ export type Trajectory = {
   untempered?: readonly number[]
   source: TrajectorySource
 }
+
+/** A latent whose reward nobody asks for. */
+export const unrewarded = ({ tokens, inserted }: Latent, source: TrajectorySource): Trajectory => ({
+  tokens,
+  ...(inserted.length > 0 && { inserted }),
+  logReward: new Array<number>(tokens.length + 1).fill(Number.NaN),
+  source,
+})
 
 /** log R of the whole latent, untempered. */
 export const terminalLogReward = ({ tokens, logReward }: Trajectory) => logReward[tokens.length]

@@ -9,7 +9,7 @@ import { seededRandom } from '../random.ts'
 import type { LatentRecord } from '../sampling/latent.ts'
 import { examplesOf } from './examples.ts'
 import type { Example, Outcome } from './task.ts'
-import { limitsOf, type OpenRun, promptsOf } from './task-run.ts'
+import { latestReference, limitsOf, type OpenRun, promptsOf } from './task-run.ts'
 import { targetTemperature } from './weighted-draw.ts'
 
 /** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
@@ -58,8 +58,9 @@ export async function evaluateRun(
   const started = performance.now()
   const rewardTemperature = targetTemperature(record.training)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
-  const prompts = promptsOf(run, examples)
-  const what = { model, samplers, prompts, ...limitsOf(run), rewardTemperature }
+  const reference = latestReference(run)
+  const prompts = promptsOf({ ...run, reference }, examples)
+  const what = { model, reference, samplers, prompts, ...limitsOf(run), rewardTemperature }
   const random = seededRandom(seed)
   const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
   const { training } = await examplesOf(run)

@@ -1,4 +1,5 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
+import type { LoraAdapter } from '../adapters/lora.ts'
 import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import type { LanguageModel } from '../models/language-model.ts'
@@ -37,6 +38,8 @@ export type TaskAnswer = {
   choices?: Readonly<Record<string, string>>
   /** Where there are no choices: what the model writes on after, how far, and which answer a text gives, if any. */
   open?: { lead: string; stop: string; maxTokens: number; read: (text: string) => string | undefined }
+  /** Is ⊤ a part of the text, as in the reward's `Reading`? Default true. */
+  stopInText?: boolean
   /** The right answer, and Y: the text that follows a latent and gives it. Absent where the example does not say. */
   right?: { answer: string; text: string }
 }
@@ -46,6 +49,8 @@ export type TaskEvaluation = {
   model: LanguageModel
   support: Support
   tool?: BoundTool
+  /** The reference model's own adapter, under which the rewards of prompts are, and answers should be asked for. */
+  reference?: LoraAdapter
   /** Adapters by the names that figures go by; undefined is the base model. */
   samplers: Samplers
   /** Those that are evaluated on, their prompts, and what each sampler drew for them, in the same order. */

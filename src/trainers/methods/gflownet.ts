@@ -2,16 +2,16 @@
 import { learnStep } from '../../gflownet/learn-step.ts'
 import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
-import { temperedLogReward, untemperedTerms } from '../../gflownet/reward-temperature.ts'
+import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
-import { recordOf, tokenLists } from '../../sampling/latent.ts'
+import type { Latent } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
-import { checkedRewards } from '../checked-rewards.ts'
+import { rewarded } from '../checked-rewards.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
-import { type Collected, type Method, type Run, rewardContext } from './method.ts'
+import type { Collected, Method, Run } from './method.ts'
 
 type Batch = Collected & { replayed: Trajectory[]; temperature: number }
 
@@ -27,26 +27,18 @@ export const gflownet: Method<Batch> = {
     const sampler = { model: run.model.description, adapter, support, tool }
     const draws = random.at('sample', step, place)
     const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
-    const { latents, inserted } = tokenLists(drawn)
     const sampled = performance.now()
 
-    const isSubset = config.prefixFraction < 1 && readsPrefixes(config.objective.name)
-    const context = {
-      ...rewardContext(lane, run, prompt.tokens),
-      ...(inserted && { inserted }),
-      ...(isSubset && {
-        innerPrefixes: drawPrefixes(latents, config.prefixFraction, random.at('prefixes', step, place)),
-      }),
-      onlyWhole: !readsPrefixes(config.objective.name),
-    }
-    const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
-    const untempered = untemperedTerms(rewards)
-    const fresh = drawn.map(
+    const { objective, prefixFraction } = config
+    const isSubset = prefixFraction < 1 && readsPrefixes(objective.name)
+    const scored = await rewarded(lane, run, prompt, drawn, {
+      onlyWhole: !readsPrefixes(objective.name),
+      ...(isSubset && { innerPrefixes: drawPrefixes(drawn, prefixFraction, random.at('prefixes', step, place)) }),
+    })
+    const fresh = scored.map(
       (latent, n): Trajectory => ({
-        ...recordOf(latent),
-        logReward: rewards.logReward[n],
-        ...(untempered && { untempered: untempered[n] }),
-        ...(isSubset && { inclusion: config.prefixFraction }),
+        ...latent,
+        ...(isSubset && { inclusion: prefixFraction }),
         source: temperatures[n] === 1 ? 'policy' : 'tempered',
       }),
     )
@@ -87,8 +79,8 @@ export const gflownet: Method<Batch> = {
 }
 
 /** For each latent which of its inner prefixes are asked for their rewards: each with the same probability, on its own. */
-const drawPrefixes = (latents: readonly (readonly number[])[], fraction: number, draws: Draws): ReadonlySet<number>[] =>
-  latents.map(({ length }) => {
-    const inner = Array.from({ length: Math.max(0, length - 1) }, (_, i) => i + 1)
+const drawPrefixes = (latents: readonly Latent[], fraction: number, draws: Draws): ReadonlySet<number>[] =>
+  latents.map(({ tokens }) => {
+    const inner = Array.from({ length: Math.max(0, tokens.length - 1) }, (_, i) => i + 1)
     return new Set(inner.filter(() => draws.uniform() < fraction))
   })
