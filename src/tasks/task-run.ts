@@ -21,6 +21,8 @@ import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
 import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { grantedCores } from '../runtime/threads.ts'
+import type { Support } from '../sampling/support.ts'
+import { type BoundTool, bindTool } from '../sampling/tools.ts'
 import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 
 import { chatTokens } from '../tokenizer/chat-template.ts'
@@ -45,7 +47,7 @@ import { fineTune } from '../trainers/train.ts'
 import { examplesOf, filesOf, refuseChanged } from './examples.ts'
 import { findTask } from './index.ts'
 import type { Example, Task } from './task.ts'
-import { tryReward } from './try-reward.ts'
+import { tryReward, tryTool } from './try-reward.ts'
 import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
@@ -185,13 +187,14 @@ export async function openRun(folder: string, changes: Reopening = {}): Promise<
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
-export const train = ({ folder, record, model, prompts, adapter, state }: ReadyRun, signal?: AbortSignal) =>
+export const train = ({ folder, record, task, model, prompts, adapter, state }: ReadyRun, signal?: AbortSignal) =>
   recorded(
     fineTune({
       ...record.training,
       model,
       prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
       adapter,
+      tool: task.tool,
       resume: state,
       signal,
     }),
@@ -207,6 +210,19 @@ export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
     fix: `go on with it: flowtune train --resume ${folder}`,
   })
 }
+
+/** Which latents a run may sample, and the tool that writes into them. */
+export const limitsOf = ({
+  task,
+  model,
+  record,
+}: Pick<OpenRun, 'task' | 'model'> & { record: Pick<RunRecord, 'training'> }): {
+  support: Support
+  tool?: BoundTool
+} => ({
+  support: supportOf(record.training, model),
+  ...(task.tool && { tool: bindTool(task.tool, model.tokenizer) }),
+})
 
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
 export const promptsOf = (
@@ -251,7 +267,10 @@ async function prepare(
   const model = await withWeights(outline, holding, { threads, device })
   try {
     const run = { folder, record, task, model }
-    if (record.taskFile) await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
+    if (record.taskFile) {
+      await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
+      if (task.tool) await tryTool(task.tool, model)
+    }
     const { description } = model
     const memory = {
       storedBytes: storedBytes(description, holding.storage),

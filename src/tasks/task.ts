@@ -5,6 +5,7 @@ import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
 import type { Support } from '../sampling/support.ts'
+import type { Tool } from '../sampling/tools.ts'
 import type { Chat } from '../tokenizer/chat-template.ts'
 import type { TrainingOptions } from '../trainers/config.ts'
 import type { Prompt } from '../trainers/prompts.ts'
@@ -79,6 +80,8 @@ export type Task = {
   defaults?: TrainingOptions
   /** Examples to learn from where the user gives none. */
   examples?: ExampleSource
+  /** Reads along and inserts into latents while they are sampled. */
+  tool?: Tool
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
   /** Where latents lead to an answer. */

@@ -1,7 +1,8 @@
-/** @file A user's own reward is tried before a run is made for it. */
+/** @file A user's own reward and tool are tried before a run is made for them. */
 import { UserError } from '../errors.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { innerBias, type Support } from '../sampling/support.ts'
+import { bindTool, type Tool } from '../sampling/tools.ts'
 import { checkedRewards } from '../trainers/checked-rewards.ts'
 import type { Prompt } from '../trainers/prompts.ts'
 
@@ -14,12 +15,23 @@ export async function tryReward(
   const { vocabulary } = description.dimensions
   const token = innerBias(support, vocabulary).indexOf(0)
   const latents = [new Array<number>(Math.max(1, support.minTokens)).fill(token)]
-  try {
-    await lanes.use(async (lane) => {
+  await tried(
+    lanes.use(async (lane) => {
       const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens }
       checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
-    })
+    }),
+  )
+}
+
+/** Calls a user's tool once, by its trigger alone. @throws UserError where it fails or takes too long */
+export const tryTool = (tool: Tool, { tokenizer }: LanguageModel): Promise<void> =>
+  tried(bindTool(tool, tokenizer)(tokenizer.encodeContinuation(tool.trigger)))
+
+/** What is refused here is no failure of a run: nothing has been done yet. */
+async function tried(attempt: Promise<unknown>): Promise<void> {
+  try {
+    await attempt
   } catch (error) {
-    throw error instanceof UserError ? new UserError(error.complaint) : error // nothing has been done yet
+    throw error instanceof UserError ? new UserError(error.complaint) : error
   }
 }

@@ -43,6 +43,15 @@ test('a function with prompts is a task whose rows it sees', async () => {
   })
 })
 
+test('a tool comes along with a function, or in a whole task', async () => {
+  const tool = "export const tool = { name: 'adder', trigger: '=', respond: () => ' 9' }"
+  const ofFunction = await loadTaskFile(file('adder.ts', `export default () => 0; ${tool}`))
+  expect(await ofFunction.tool?.respond('2 + 7 =')).toBe(' 9')
+  const whole =
+    "import { calculator } from 'flowtune'; export default { columns: {}, prompt: () => 0, tool: calculator() }"
+  expect(await (await loadTaskFile(file('calculator.ts', whole))).tool?.respond('2 + 7 =')).toBe(' 9')
+})
+
 test('texts alone are rows with a prompt; JavaScript does as well', async () => {
   const task = await loadTaskFile(file('plain.mjs', "export default () => 0; export const prompts = ['a', 'b']"))
   expect(task.examples).toEqual([{ prompt: 'a' }, { prompt: 'b' }])
@@ -75,6 +84,18 @@ test.each([
   ['export default 3', /its default export is no task: .*expected object/],
   ['export default { columns: {} }', /its default export is no task: prompt: it must be a function/],
   ['export default { columns: {}, prompt: () => 0, measures: ["speed"] }', /no task: measures\.0: /],
+  [
+    "export default () => 0; export const tool = { name: 'x', trigger: '', respond: () => '' }",
+    /tool: it is no tool: trigger: /,
+  ],
+  [
+    "export default () => 0; export const tool = { name: 'x', trigger: '=' }",
+    /no tool: respond: it must be a function of a text; /,
+  ],
+  [
+    "export default { columns: {}, prompt: () => 0, tool: { name: 'x', respond: () => '' } }",
+    /no task: tool\.trigger: /,
+  ],
   ['export default () => 0; export const prompts = []', /its prompts are no list of texts/],
   [
     'export default () => 0; export const training = { stepz: 3 }',

@@ -1,7 +1,7 @@
 /**
  * @file A task from a user's own file, TypeScript or JavaScript. Its default export is a whole task, or one function: log R of a
  * text. A function brings its prompts along, as `export const prompts`, or reads them from --data; `export const training`
- * holds training options that suit it.
+ * holds training options that suit it, `export const tool` a tool that writes into latents.
  */
 import { existsSync } from 'node:fs'
 import { basename, extname, resolve } from 'node:path'
@@ -9,6 +9,7 @@ import { createJiti } from 'jiti'
 import { z } from 'zod'
 import { describeThrown, UserError } from '../errors.ts'
 import { ownReward, type RewardFunction } from '../rewards/own.ts'
+import type { Tool } from '../sampling/tools.ts'
 import { parseTrainingConfig, type TrainingOptions } from '../trainers/config.ts'
 import { measureNames } from './measures.ts'
 import { type Example, following, type Task } from './task.ts'
@@ -22,15 +23,16 @@ const thisPackage = new URL(`../index${extname(import.meta.url)}`, import.meta.u
 /** @throws UserError, one line each, for a file that is missing, that cannot be run, or that exports no task */
 export async function loadTaskFile(path: string): Promise<Task> {
   const module = await imported(path)
-  const { default: task, prompts, training } = module as { default?: unknown; prompts?: unknown; training?: unknown }
+  const { default: task, prompts, training, tool } = module as Partial<Record<string, unknown>>
   const refuse = (what: string, fix: string): never => {
     throw new UserError({ what, where: path, fix })
   }
   const name = basename(path, extname(path))
   if (training !== undefined) parseTrainingConfig(training, `${path}, training`)
   const rows = prompts === undefined ? undefined : rowsOf(prompts, path)
+  const own = tool === undefined ? {} : { tool: toolOf(tool, path) }
   if (typeof task === 'function')
-    return taskOfFunction(task as RewardFunction, { name, rows, training: training ?? {} })
+    return { ...taskOfFunction(task as RewardFunction, { name, rows, training: training ?? {} }), ...own }
   if (task === undefined)
     return refuse('it has no default export', 'export default (text, { logLikelihood }) => logLikelihood + …')
   const checked = taskSchema.safeParse(task)
@@ -40,7 +42,7 @@ export async function loadTaskFile(path: string): Promise<Task> {
   }
   const whole = task as Task
   if (whole.defaults) parseTrainingConfig(whole.defaults, `${path}, defaults`)
-  return { ...whole, name, examples: whole.examples ?? rows }
+  return { ...own, ...whole, name, examples: whole.examples ?? rows }
 }
 
 async function imported(path: string): Promise<unknown> {
@@ -73,6 +75,17 @@ function rowsOf(prompts: unknown, path: string): Example[] {
   })
 }
 
+function toolOf(tool: unknown, path: string): Tool {
+  const checked = toolSchema.safeParse(tool)
+  if (checked.success) return tool as Tool
+  const { path: key, message } = checked.error.issues[0]
+  throw new UserError({
+    what: `it is no tool: ${key.join('.') || 'it'}: ${message}`,
+    where: `${path}, tool`,
+    fix: "export const tool = { name: 'adder', trigger: '=', respond: (text) => … }",
+  })
+}
+
 function taskOfFunction(
   reward: RewardFunction,
   { name, rows, training }: { name: string; rows?: Example[]; training: TrainingOptions },
@@ -99,10 +112,18 @@ function taskOfFunction(
 }
 
 const isFunction = (value: unknown) => typeof value === 'function'
+const toolSchema = z.looseObject({
+  name: z.string().min(1),
+  trigger: z.string().min(1),
+  respond: z.custom(isFunction, 'it must be a function of a text'),
+  timeLimitSeconds: z.number().positive().optional(),
+  stop: z.custom(isFunction, 'it must be a function').optional(),
+})
 const taskSchema = z.looseObject({
   columns: texts,
   optionalColumns: texts.optional(),
   prompt: z.custom(isFunction, 'it must be a function of a row and a model'),
   chat: z.custom(isFunction, 'it must be a function of a row').optional(),
   measures: z.array(z.enum(measureNames)).optional(),
+  tool: toolSchema.optional(),
 })
