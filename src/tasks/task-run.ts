@@ -224,26 +224,26 @@ export const limitsOf = ({
   ...(task.tool && { tool: bindTool(task.tool, model.tokenizer) }),
 })
 
+/** What of a run's record its prompts depend on. */
+export type PromptRecord = Pick<RunRecord, 'training' | 'chat' | 'demonstrations'>
+
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
 export const promptsOf = (
-  {
-    task,
-    model,
-    record,
-  }: Pick<OpenRun, 'task'> & { model: ModelOutline; record: Pick<RunRecord, 'training' | 'chat'> },
+  { task, model, record }: Pick<OpenRun, 'task'> & { model: ModelOutline; record: PromptRecord },
   examples: readonly Example[],
 ): Prompt[] =>
   resolvePrompts(
     examples.map((example) => {
-      const prompt = task.prompt(example, model)
+      const prompt = task.prompt(example, model, record.demonstrations)
       if (record.chat === null) return prompt
       return { ...prompt, prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }
     }),
     { model, maxTokens: record.training.latent.maxTokens },
   )
 
-/** A record before it is known how the model is held. */
-type UnplannedRecord = Omit<RunRecord, 'holding'> & Partial<Pick<RunRecord, 'holding'>>
+/** A record before the examples are read and it is known how the model is held. */
+type UnplannedRecord = Omit<RunRecord, 'holding' | 'demonstrations'> &
+  Partial<Pick<RunRecord, 'holding' | 'demonstrations'>>
 
 /**
  * Reads the examples and checks the prompts, then loads the model so that their steps fit into memory, and finishes; where
@@ -257,13 +257,16 @@ async function prepare(
 ): Promise<ReadyRun> {
   const task = await taskOf(given)
   const { training, heldOut } = await examplesOf({ task, record: given })
+  task.check?.(training)
+  const demonstrations = given.demonstrations ?? [...(task.demonstrations?.(training) ?? [])]
   const outline = await outlineModel(given.model.folder)
-  const prompts = promptsOf({ task, record: given, model: outline }, training)
-  if (heldOut.length > 0) promptsOf({ task, record: given, model: outline }, heldOut)
+  const described = { task, record: { ...given, demonstrations }, model: outline }
+  const prompts = promptsOf(described, training)
+  if (heldOut.length > 0) promptsOf(described, heldOut)
   const { threads, device } = given
   const work = workloadOf(outline, given.training, prompts)
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
-  const record: RunRecord = { ...given, holding }
+  const record: RunRecord = { ...described.record, holding }
   const model = await withWeights(outline, holding, { threads, device })
   try {
     const run = { folder, record, task, model }

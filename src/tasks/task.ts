@@ -37,6 +37,8 @@ export type TaskAnswer = {
   choices?: Readonly<Record<string, string>>
   /** Where there are no choices: what the model writes on after, how far, and which answer a text gives, if any. */
   open?: { lead: string; stop: string; maxTokens: number; read: (text: string) => string | undefined }
+  /** Is ⊤ a part of the text, as in the reward's `Reading`? Default true. */
+  stopInText?: boolean
   /** The right answer, and Y: the text that follows a latent and gives it. Absent where the example does not say. */
   right?: { answer: string; text: string }
 }
@@ -84,12 +86,18 @@ export type Task = {
   tool?: Tool
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
+  /** The column of `columns` that holds the right answer: what is only predicted for need not have it. */
+  answerColumn?: string
   /** Where latents lead to an answer. */
-  answer?: (example: Example, model: PromptModel) => TaskAnswer
+  answer?: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskAnswer
   /** What it reports besides. */
   evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
+  /** @throws UserError where there is nothing to learn from these examples together */
+  check?: (training: readonly Example[]) => void
+  /** Those of the training examples that others are shown with. They are chosen once and stay in the run's record. */
+  demonstrations?: (training: readonly Example[]) => readonly Example[]
   /** @throws UserError where the model cannot do this task */
-  prompt: (example: Example, model: PromptModel) => TaskPrompt
+  prompt: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskPrompt
   /** How a chat model is asked for the same latent, instead of by the prompt; absent where it cannot be. */
   chat?: (example: Example) => Chat
 }
