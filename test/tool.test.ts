@@ -28,6 +28,7 @@ import { loadTokenizer } from '../src/tokenizer/tokenizer.ts'
 import { tokenBias } from '../src/tokenizer/vocabulary.ts'
 import { fineTune } from '../src/trainers/train.ts'
 import { writeSafetensors } from '../src/weights/safetensors.ts'
+import { actionsOf, keyOf, withTool } from './with-tool.ts'
 
 const path = (fromRoot: string) => fileURLToPath(new URL(`../${fromRoot}`, import.meta.url))
 const embedded = path('models/stories260K')
@@ -278,19 +279,6 @@ const sampling = (prompt: readonly number[], count: number, seed: number, temper
   temperatures: new Array<number>(count).fill(temperature),
   draws: seededRandom(seed).at('sample'),
 })
-const keyOf = ({ tokens, inserted }: Latent) => `${tokens}|${inserted}`
-const actionsOf = ({ tokens, inserted }: Latent) => tokens.filter((_, i) => !inserted.includes(i))
-
-/** The latent of a policy's choices. */
-async function withTool(tool: BoundTool, actions: readonly number[]): Promise<Latent> {
-  const tokens: number[] = []
-  const inserted: number[] = []
-  for (const action of actions) {
-    tokens.push(action)
-    for (const token of await tool(tokens)) inserted.push(tokens.push(token) - 1)
-  }
-  return { tokens, inserted }
-}
 
 /** log q by one pass for each choice. */
 async function naiveLogQ(

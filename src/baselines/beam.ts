@@ -3,9 +3,10 @@
  * the plain log-likelihood (a "length penalty" of zero). With one group it is ordinary beam search; diverse-beam.ts has more.
  */
 import type { Lane } from '../models/lane.ts'
+import type { Latent } from '../sampling/latent.ts'
 import type { Sampler } from '../sampling/sample.ts'
 import { inferenceMethod, requireWhole } from './method.ts'
-import { type LogProbabilities, withNextTokens } from './next-tokens.ts'
+import { type State, withNextTokens } from './next-tokens.ts'
 
 /**
  * Ordinary beam search; gives the best latent that it finds, however many are wanted (Hu et al. 2024, section 4.1, with N and
@@ -17,20 +18,22 @@ export function beam(beamsPerSample = 1) {
   requireWhole('the number of beams per sample', beamsPerSample)
   return inferenceMethod(`beam, ${beamsPerSample} per sample`, async (lane, query) => {
     const [[best]] = await searchBeams(lane, query, { groups: 1, beams: beamsPerSample * query.samples, penalty: 0 })
-    return { latents: [best.tokens], logQ: [best.logQ] }
+    return { latents: [best.latent], logQ: [best.logQ] }
   })
 }
 
-/** A sequence, its log q (with ⊤ once it has ended), and what it is ranked by: log q less all penalties. */
-export type Hypothesis = { tokens: number[]; logQ: number; score: number }
-type Group = { open: Hypothesis[]; ended: Hypothesis[] }
+/** A latent that has ended, its log q with ⊤, and what it is ranked by: log q less all penalties. */
+export type Hypothesis = { latent: Latent; logQ: number; score: number }
+/** One that goes on; what it is ranked by is that of the tokens that were chosen. */
+type Open = { state: State; logQ: number; score: number }
+type Group = { open: Open[]; ended: Hypothesis[] }
 type Candidate = { parent: number; token: number; score: number }
 
 /**
  * The best latents that each group finds, best first: at most `beams` of them, at least one.
  *
- * At every step a group keeps its `beams` best open sequences; each may also end, and the `beams` best that ended are kept
- * apart. A group is done when no open sequence can still overtake them, which is known since scores only fall. With as many
+ * At every step a group keeps its `beams` best open latents; each may also end, and the `beams` best that ended are kept
+ * apart. A group is done when no open latent can still overtake them, which is known since scores only fall. With as many
  * beams as there are prefixes of a length the result is the exact optimum.
  * @param penalty taken from the score of a token for each time that earlier groups chose it at the same place; ⊤ is exempt
  */
@@ -41,57 +44,57 @@ export function searchBeams(
 ): Promise<Hypothesis[][]> {
   const { model, support } = sampler
   return withNextTokens(lane, sampler, prompt, async (next) => {
-    const empty: Hypothesis = { tokens: [], logQ: 0, score: 0 }
-    const groups = Array.from({ length: count }, (): Group => ({ open: [empty], ended: [] }))
-    let distributions = groups.map(() => [next.first])
+    const start: Open = { state: next.first, logQ: 0, score: 0 }
+    const groups = Array.from({ length: count }, (): Group => ({ open: [start], ended: [] }))
     while (groups.some(({ open }) => open.length > 0)) {
       const penalties = new Float64Array(model.dimensions.vocabulary)
       const steps: { parent: number; token: number }[] = []
-      let before = 0 // open sequences of the groups before, as `next` counts them
-      for (const [g, group] of groups.entries()) {
+      let before = 0 // open latents of the groups before, as `next` counts them
+      const chosen = groups.map((group) => {
         const { open } = group
-        group.ended = best([...group.ended, ...endings(open, distributions[g], support.stop)], beams)
-        const chosen = bestTokens(open, distributions[g], { beams, penalties, stop: support.stop })
-        const done = group.ended.length === beams && !(chosen[0]?.score > group.ended[beams - 1].score)
-        const goesOn = done ? [] : chosen
-        group.open = goesOn.map(({ parent, token, score }) => ({
-          tokens: [...open[parent].tokens, token],
-          logQ: open[parent].logQ + distributions[g][parent][token],
-          score,
-        }))
+        group.ended = best([...group.ended, ...endings(open, support.stop)], beams)
+        const candidates = bestTokens(open, { beams, penalties, stop: support.stop })
+        const done = group.ended.length === beams && !(candidates[0]?.score > group.ended[beams - 1].score)
+        const goesOn = done ? [] : candidates
         for (const { parent, token } of goesOn) {
           steps.push({ parent: before + parent, token })
           penalties[token] += penalty
         }
         before += open.length
+        return goesOn
+      })
+      const states = await next.after(steps)
+      for (const [g, group] of groups.entries()) {
+        const { open } = group
+        group.open = chosen[g].map(({ parent, token, score }) => ({
+          state: states.shift()!,
+          logQ: open[parent].logQ + open[parent].state.next[token],
+          score,
+        }))
       }
-      const answers = await next.after(steps)
-      distributions = groups.map(({ open }) => answers.splice(0, open.length))
     }
     return groups.map(({ ended }) => ended)
   })
 }
 
-/** The open sequences with ⊤, where it may follow. */
-const endings = (open: readonly Hypothesis[], next: readonly LogProbabilities[], stop: number): Hypothesis[] =>
-  open.flatMap(({ tokens, logQ, score }, i) => {
-    const logStop = next[i][stop]
-    return logStop > -Infinity ? [{ tokens, logQ: logQ + logStop, score: score + logStop }] : []
-  })
+/** The open latents with ⊤, where it may follow. */
+const endings = (open: readonly Open[], stop: number): Hypothesis[] =>
+  open.flatMap(({ state: { latent, next }, logQ, score }) =>
+    next[stop] > -Infinity ? [{ latent, logQ: logQ + next[stop], score: score + next[stop] }] : [],
+  )
 
 const best = (hypotheses: readonly Hypothesis[], count: number) =>
   [...hypotheses].sort((a, b) => b.score - a.score).slice(0, count)
 
 /** The best continuations other than ⊤, best first; of equals the one that is met first. */
 function bestTokens(
-  open: readonly Hypothesis[],
-  next: readonly LogProbabilities[],
+  open: readonly Open[],
   { beams, penalties, stop }: { beams: number; penalties: Float64Array; stop: number },
 ): Candidate[] {
   const found: Candidate[] = []
-  for (const [parent, { score: soFar }] of open.entries())
+  for (const [parent, { state, score: soFar }] of open.entries())
     for (let token = 0; token < penalties.length; token++) {
-      const score = soFar + next[parent][token] - penalties[token]
+      const score = soFar + state.next[token] - penalties[token]
       const worst = found.length < beams ? -Infinity : found[beams - 1].score
       if (token === stop || !(score > worst)) continue
       const place = found.findIndex((other) => other.score < score)

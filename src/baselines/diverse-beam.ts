@@ -18,6 +18,6 @@ export function diverseBeam(beamsPerGroup = 1, penalty = 1) {
   requireWhole('the number of beams per group', beamsPerGroup)
   return inferenceMethod(`diverse beam, ${beamsPerGroup} per group`, async (lane, query) => {
     const groups = await searchBeams(lane, query, { groups: query.samples, beams: beamsPerGroup, penalty })
-    return { latents: groups.map(([{ tokens }]) => tokens), logQ: groups.map(([{ logQ }]) => logQ) }
+    return { latents: groups.map(([{ latent }]) => latent), logQ: groups.map(([{ logQ }]) => logQ) }
   })
 }

@@ -1,11 +1,12 @@
 /** @file Latents drawn left to right with their log-probabilities, from a sampler or from what a baseline makes of it. */
 import type { Lane } from '../models/lane.ts'
 import type { Draws } from '../random.ts'
+import { emptyLatent, type Latent } from '../sampling/latent.ts'
 import type { Sampler } from '../sampling/sample.ts'
-import { type LogProbabilities, withNextTokens } from './next-tokens.ts'
+import { type LogProbabilities, type State, withNextTokens } from './next-tokens.ts'
 
 /** Latents with log q of each, ⊤ counted, nats. */
-export type DrawnLatents = { latents: number[][]; logQ: number[] }
+export type DrawnLatents = { latents: Latent[]; logQ: number[] }
 
 /** Changes the distribution of the next token: log-masses, which need not sum to one; −∞ for what is cut. */
 export type Reshape = (next: LogProbabilities) => Float32Array
@@ -13,7 +14,7 @@ export type Reshape = (next: LogProbabilities) => Float32Array
 const asIs: Reshape = (next) => next
 
 /**
- * Draws from the sampler, or from its reshaped distributions. Takes as many numbers from `draws` as `sampleLatents`, in the
+ * Draws from the sampler, or from its reshaped distributions. Takes as many numbers from `draws` as `sampleWithTool`, in the
  * same order. log q is that of the distribution drawn from.
  */
 export async function drawLatents(
@@ -25,21 +26,21 @@ export async function drawLatents(
   const uniforms = Array.from({ length: samples }, () =>
     Float64Array.from({ length: maxTokens }, () => draws.uniform()),
   )
-  const latents = uniforms.map((): number[] => [])
+  const latents = uniforms.map(() => emptyLatent)
   const logQ = uniforms.map(() => 0)
   return withNextTokens(lane, sampler, prompt, async (next) => {
     let open = latents.map((_, sample) => sample)
-    let distributions = open.map(() => next.first)
-    for (let prefix = 0; open.length > 0; prefix++) {
-      const drawers = tokenDrawers(distributions, reshape)
+    let states = open.map(() => next.first)
+    for (let actions = 0; open.length > 0; actions++) {
+      const drawers = tokenDrawers(states, reshape)
       const goesOn = open.flatMap((sample, parent) => {
-        const drawn = drawers[parent](uniforms[sample][prefix] ?? 0) // there is no number where ⊤ is forced
+        const drawn = drawers[parent](uniforms[sample][actions] ?? 0) // there is no number where ⊤ is forced
         logQ[sample] += drawn.logQ
         return drawn.token === stop ? [] : [{ sample, parent, token: drawn.token }]
       })
-      for (const { sample, token } of goesOn) latents[sample].push(token)
       open = goesOn.map(({ sample }) => sample)
-      distributions = await next.after(goesOn)
+      states = await next.after(goesOn)
+      for (const [place, sample] of open.entries()) latents[sample] = states[place].latent
     }
     return { latents, logQ }
   })
@@ -48,10 +49,12 @@ export async function drawLatents(
 /** Draws one token with a number in [0, 1). */
 export type TokenDrawer = (uniform: number) => { token: number; logQ: number }
 
-/** A drawer for each distribution; what is computed for one serves all that share its array. */
-export function tokenDrawers(distributions: readonly LogProbabilities[], reshape: Reshape = asIs): TokenDrawer[] {
-  const drawers = new Map([...new Set(distributions)].map((next) => [next, tokenDrawer(reshape(next))]))
-  return distributions.map((next) => drawers.get(next)!)
+/** A drawer for each state; what is computed for one distribution serves all that share it. */
+export function tokenDrawers(states: readonly State[], reshape: Reshape = asIs): TokenDrawer[] {
+  const drawers = new Map(
+    [...new Set(states.map(({ next }) => next))].map((next) => [next, tokenDrawer(reshape(next))]),
+  )
+  return states.map(({ next }) => drawers.get(next)!)
 }
 
 /**

@@ -10,14 +10,12 @@ export const greedy = () => inferenceMethod('greedy', decodeGreedily)
 /** The one latent with log q; of equally likely tokens the first. */
 export function decodeGreedily(lane: Lane, { sampler, prompt }: Pick<Query, 'sampler' | 'prompt'>) {
   return withNextTokens(lane, sampler, prompt, async (next): Promise<DrawnLatents> => {
-    const latent: number[] = []
     let logQ = 0
-    for (let distribution = next.first; ; ) {
-      const token = distribution.indexOf(distribution.reduce((a, b) => Math.max(a, b)))
-      logQ += distribution[token]
-      if (token === sampler.support.stop) return { latents: [latent], logQ: [logQ] }
-      latent.push(token)
-      ;[distribution] = await next.after([{ parent: 0, token }])
+    for (let state = next.first; ; ) {
+      const token = state.next.indexOf(state.next.reduce((a, b) => Math.max(a, b)))
+      logQ += state.next[token]
+      if (token === sampler.support.stop) return { latents: [state.latent], logQ: [logQ] }
+      ;[state] = await next.after([{ parent: 0, token }])
     }
   })
 }

@@ -6,13 +6,14 @@ import { UserError } from '../errors.ts'
 import type { Lane } from '../models/lane.ts'
 import type { Draws } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
+import type { Latent } from '../sampling/latent.ts'
 import type { Sampler } from '../sampling/sample.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { countForwardTokens } from './forward-tokens.ts'
 
 /** A prompt, and the latents that are wanted for it. */
 export type Query = {
-  /** What is decoded, or proposed from: the model with its adapter if it has one, within the limits of the latent. */
+  /** What is decoded, or proposed from: the model with its adapter and tool if it has them, within the limits of the latent. */
   sampler: Sampler
   tokenizer: Tokenizer
   prompt: readonly number[]
@@ -28,7 +29,7 @@ export type Query = {
 /** Latents for one prompt. */
 export type Answer = {
   /** N latents, or as many as the method says, without ⊤. */
-  latents: number[][]
+  latents: Latent[]
   /** [latents], log-probability of each, with ⊤, under the distribution that the method takes it from, nats. */
   logQ?: number[]
   /**

@@ -2,15 +2,24 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chiSquareExcess, queryOf } from '../../test/exact-conditionals.ts'
 import { exactProblem, modelFolder, rewards, trainExactly } from '../../test/exact-posterior.ts'
+import { adding, keyOf, keysOf, withTool as naive } from '../../test/with-tool.ts'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { normaliseLog, totalVariation } from '../evaluation/divergence.ts'
-import { type EnumeratedProblem, enumerateLatents, enumeratePolicy, enumerateRewards } from '../evaluation/enumerate.ts'
+import {
+  type EnumeratedProblem,
+  enumerateLatents,
+  enumeratePolicy,
+  enumerateRewards,
+  withTool,
+} from '../evaluation/enumerate.ts'
 import { meanEstimate } from '../evaluation/estimate.ts'
 import { estimateLogPartition } from '../evaluation/log-partition.ts'
 import { logAddExp, logMeanExp, logSumExp } from '../log-space.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { type Draws, seededRandom } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
+import { tempered } from '../rewards/tempered.ts'
+import { type BoundTool, bindTool } from '../sampling/tools.ts'
 import { bestOfN } from './best-of-n.ts'
 import { tokenDrawer } from './draw-latents.ts'
 import { importanceResampling } from './importance-resampling.ts'
@@ -28,6 +37,7 @@ type Case = {
   reward: Reward
   temperature: number
   adapter?: LoraAdapter
+  tool?: BoundTool
   logTarget: number[]
   logZ: number
 }
@@ -36,7 +46,7 @@ let model: LanguageModel
 beforeAll(async () => {
   model = await loadLanguageModel(modelFolder)
   const add = async (name: string, of: Omit<Case, 'logTarget' | 'logZ'>) => {
-    const logTarget = (await enumerateRewards(of.problem, of.reward)).map((value) => value / of.temperature)
+    const logTarget = await enumerateRewards(of.problem, of.reward, of.temperature)
     cases[name] = { ...of, logTarget, logZ: logSumExp(logTarget) }
   }
   // Continuations that the base model may well write: elsewhere its weights are too heavy-tailed for a test of their errors.
@@ -47,6 +57,9 @@ beforeAll(async () => {
   await add('posterior', { problem: short, reward: rewards.posterior, temperature: 2 })
   await add('not empty', { problem: long, reward: rewards.posterior, temperature: 1.5 })
   await add('holding a word', { problem: long, reward: holding(required, rewards.tempered), temperature: 1.5 })
+  const tool = bindTool(adding(' in', [undefined, ' the park', ' it']), model.tokenizer)
+  const tooled = await withTool(playProblem({ stop: '.', minTokens: 1, maxTokens: 3 }), tool)
+  await add('with a tool', { problem: tooled, reward: tempered({ countInserted: false }), temperature: 2, tool })
   const hard = exactProblem(model, 12, 2)
   const setting = { reward: rewards.posterior, temperature: 3 }
   const objective = 'trajectory-balance'
@@ -79,12 +92,12 @@ const holding = (word: number, reward: Reward): Reward => ({
 })
 
 const ask = (
-  { problem, reward, temperature, adapter }: Case,
+  { problem, reward, temperature, adapter, tool }: Case,
   { samples, seed }: { samples: number; seed: number | string },
 ) => {
   const draws = seededRandom(1).at('repetition', seed)
   const query = queryOf(problem, { samples, draws, reward, rewardTemperature: temperature })
-  return { ...query, sampler: { ...query.sampler, adapter } }
+  return { ...query, sampler: { ...query.sampler, adapter, tool } }
 }
 const run = <A extends Answer>(method: InferenceMethod<A>, ...asked: Parameters<typeof ask>) =>
   model.lanes.use((lane) => method.run(lane, ask(...asked)))
@@ -99,40 +112,43 @@ function judge(logZs: { value: number; standardError: number }[], logZ: number) 
 
 /** Total variation between weighted latents and the exact posterior. */
 function distance({ problem, logTarget }: Case, answers: Answer[]): number {
-  const logMasses = new Map(problem.latents.map((latent) => [`${latent}`, -Infinity]))
+  const logMasses = new Map(keysOf(problem).map((key) => [key, -Infinity]))
   for (const { latents, logWeights } of answers)
     for (const [i, latent] of latents.entries())
-      logMasses.set(`${latent}`, logAddExp(logMasses.get(`${latent}`)!, logWeights?.[i] ?? 0))
+      logMasses.set(keyOf(latent), logAddExp(logMasses.get(keyOf(latent))!, logWeights?.[i] ?? 0))
   return totalVariation(normaliseLog([...logMasses.values()]), normaliseLog(logTarget))
 }
 
-describe.each(['tempered', 'posterior', 'not empty', 'holding a word', 'hard, trained'])('%s', (name) => {
-  test('importance resampling estimates log Z within three of its standard errors, and Z without bias', async () => {
-    const method = importanceResampling(64)
-    const answers = await repeat((seed) => run(method, cases[name], { samples: 16, seed }))
-    const logZs = answers.map(({ proposals }) => estimateLogPartition(proposals.logWeights).logZ)
-    const { covered, ratio } = judge(logZs, cases[name].logZ)
-    expect(covered).toBeGreaterThanOrEqual(95)
-    expect(Math.abs(ratio.value - 1)).toBeLessThan(3.5 * ratio.standardError)
-    expect(ratio.standardError).toBeLessThan(0.05)
-    expect(distance(cases[name], answers)).toBeLessThan(0.1)
-  })
+describe.each(['tempered', 'posterior', 'not empty', 'holding a word', 'with a tool', 'hard, trained'])(
+  '%s',
+  (name) => {
+    test('importance resampling estimates log Z within three of its standard errors, and Z without bias', async () => {
+      const method = importanceResampling(64)
+      const answers = await repeat((seed) => run(method, cases[name], { samples: 16, seed }))
+      const logZs = answers.map(({ proposals }) => estimateLogPartition(proposals.logWeights).logZ)
+      const { covered, ratio } = judge(logZs, cases[name].logZ)
+      expect(covered).toBeGreaterThanOrEqual(95)
+      expect(Math.abs(ratio.value - 1)).toBeLessThan(3.5 * ratio.standardError)
+      expect(ratio.standardError).toBeLessThan(0.05)
+      expect(distance(cases[name], answers)).toBeLessThan(0.1)
+    })
 
-  test('sequential Monte Carlo estimates log Z within three of its standard errors, and Z without bias', async () => {
-    const method = sequentialMonteCarlo({ runs: 16 })
-    const answers = await repeat((seed) => run(method, cases[name], { samples: 16 * 32, seed }))
-    const logZs = answers.map((answer) => estimateLogPartition(answer.logZs).logZ)
-    const { covered, ratio } = judge(logZs, cases[name].logZ)
-    expect(covered).toBeGreaterThanOrEqual(95)
-    expect(Math.abs(ratio.value - 1)).toBeLessThan(3.5 * ratio.standardError)
-    expect(ratio.standardError).toBeLessThan(0.05)
-    expect(distance(cases[name], answers)).toBeLessThan(0.03)
-    const resamplings = answers.reduce((sum, answer) => sum + answer.resamplings, 0)
-    if (cases[name].adapter)
-      expect(resamplings).toBe(0) // a sampler near its optimum has nothing to replace
-    else expect(resamplings).toBeGreaterThan(1000)
-  })
-})
+    test('sequential Monte Carlo estimates log Z within three of its standard errors, and Z without bias', async () => {
+      const method = sequentialMonteCarlo({ runs: 16 })
+      const answers = await repeat((seed) => run(method, cases[name], { samples: 16 * 32, seed }))
+      const logZs = answers.map((answer) => estimateLogPartition(answer.logZs).logZ)
+      const { covered, ratio } = judge(logZs, cases[name].logZ)
+      expect(covered).toBeGreaterThanOrEqual(95)
+      expect(Math.abs(ratio.value - 1)).toBeLessThan(3.5 * ratio.standardError)
+      expect(ratio.standardError).toBeLessThan(0.05)
+      expect(distance(cases[name], answers)).toBeLessThan(0.03)
+      const resamplings = answers.reduce((sum, answer) => sum + answer.resamplings, 0)
+      if (cases[name].adapter)
+        expect(resamplings).toBe(0) // a sampler near its optimum has nothing to replace
+      else expect(resamplings).toBeGreaterThan(1000)
+    })
+  },
+)
 
 test('each run is an estimate of its own: the mean weight of its particles', async () => {
   const { logWeights, logZs } = await run(sequentialMonteCarlo({ runs: 4 }), cases['not empty'], {
@@ -165,14 +181,14 @@ describe('Metropolis–Hastings', () => {
     const [chains, steps] = [3000, 4]
     const { problem, logTarget } = cases[name]
     const logQ = await enumeratePolicy(problem, cases[name].adapter)
-    const placeOf = new Map(problem.latents.map((latent, i) => [`${latent}`, i]))
+    const placeOf = new Map(keysOf(problem).map((key, i) => [key, i]))
     const draws = seededRandom(1).at('chains', name)
     const exact = tokenDrawer(normaliseLog(logTarget))
     const { latents } = await model.lanes.use((lane) =>
       drawProposals(lane, ask(cases[name], { samples: 1, seed: 'chains' }), chains * steps),
     )
     return Array.from({ length: chains }, (_, chain) => {
-      const proposed = latents.slice(chain * steps, (chain + 1) * steps).map((latent) => placeOf.get(`${latent}`)!)
+      const proposed = latents.slice(chain * steps, (chain + 1) * steps).map((latent) => placeOf.get(keyOf(latent))!)
       const places = [exact(draws.uniform()).token, ...proposed]
       const targets = places.map((place) => logTarget[place])
       const states = accept(
@@ -180,14 +196,15 @@ describe('Metropolis–Hastings', () => {
         targets,
         draws,
       )
-      return problem.latents[places[states[steps]]]
+      const place = places[states[steps]]
+      return { tokens: problem.latents[place], inserted: problem.inserted?.[place] ?? [] }
     })
   }
 
-  test.each(['posterior', 'not empty'])('leaves the exact posterior invariant: %s', async (name) => {
+  test.each(['posterior', 'not empty', 'with a tool'])('leaves the exact posterior invariant: %s', async (name) => {
     const { problem, logTarget } = cases[name]
     const excess = async (...[accept]: [Parameters<typeof lastStates>[1]]) =>
-      chiSquareExcess(await lastStates(name, accept), problem.latents, normaliseLog(logTarget))
+      chiSquareExcess(await lastStates(name, accept), problem, normaliseLog(logTarget))
     expect(await excess((logWeights, _, draws) => independenceChain(logWeights, draws))).toBeLessThan(4)
     // What would be wrong: to accept everything, or by the ratio of targets alone.
     expect(await excess((logWeights) => [...logWeights.keys()])).toBeGreaterThan(4)
@@ -216,22 +233,25 @@ describe('Metropolis–Hastings', () => {
   })
 })
 
-test('best of n draws a latent as often as it is the best of n', async () => {
-  const { problem, logTarget, adapter } = cases.posterior
-  const n = 4
-  const logQ = await enumeratePolicy(problem, adapter)
-  const order = [...logTarget.keys()].sort((a, b) => logTarget[a] - logTarget[b])
-  const logBest = new Float64Array(logQ.length)
-  let below = 0
-  for (const i of order) {
-    const upTo = below + Math.exp(logQ[i])
-    logBest[i] = Math.log(upTo ** n - below ** n)
-    below = upTo
-  }
-  const { latents } = await run(bestOfN(n), cases.posterior, { samples: 4000, seed: 'best' })
-  expect(chiSquareExcess(latents, problem.latents, logBest)).toBeLessThan(4)
-  expect(chiSquareExcess(latents, problem.latents, logQ)).toBeGreaterThan(4)
-})
+test.each(['posterior', 'with a tool'])(
+  'best of n draws a latent as often as it is the best of n: %s',
+  async (name) => {
+    const { problem, logTarget, adapter } = cases[name]
+    const n = 4
+    const logQ = await enumeratePolicy(problem, adapter)
+    const order = [...logTarget.keys()].sort((a, b) => logTarget[a] - logTarget[b])
+    const logBest = new Float64Array(logQ.length)
+    let below = 0
+    for (const i of order) {
+      const upTo = below + Math.exp(logQ[i])
+      logBest[i] = Math.log(upTo ** n - below ** n)
+      below = upTo
+    }
+    const { latents } = await run(bestOfN(n), cases[name], { samples: 4000, seed: 'best' })
+    expect(chiSquareExcess(latents, problem, logBest)).toBeLessThan(4)
+    expect(chiSquareExcess(latents, problem, logQ)).toBeGreaterThan(4)
+  },
+)
 
 test('where every proposal has a reward of zero there is nothing to resample, and Z is estimated as zero', async () => {
   const never = holding(-1, rewards.tempered)
@@ -244,18 +264,32 @@ test('where every proposal has a reward of zero there is nothing to resample, an
 })
 
 describe.each(baselineNames)('the baseline %s', (name) => {
-  test('answers within the limits, alike for equal draws, and says what it cost', async () => {
-    const { problem } = cases['not empty']
-    const first = await run(baselines[name], cases['not empty'], { samples: 8, seed: 'table' })
-    expect(await run(baselines[name], cases['not empty'], { samples: 8, seed: 'table' })).toEqual(first)
-    expect(first.latents).toHaveLength(['greedy', 'beam', 'beam-5'].includes(name) ? 1 : 8)
-    const possible = new Set(problem.latents.map(String))
-    for (const latent of first.latents) expect(possible).toContain(`${latent}`)
-    expect(first.cost.forwardTokens).toBeGreaterThan(problem.prompt.length)
-    await expect(run(baselines[name], cases['not empty'], { samples: 0, seed: 1 })).rejects.toThrow(
-      'number of samples is 0',
-    )
-  })
+  test.each(['not empty', 'with a tool'])(
+    'answers within the limits, alike for equal draws, and says what it cost: %s',
+    async (which) => {
+      const { problem } = cases[which]
+      const first = await run(baselines[name], cases[which], { samples: 8, seed: 'table' })
+      expect(await run(baselines[name], cases[which], { samples: 8, seed: 'table' })).toEqual(first)
+      expect(first.latents).toHaveLength(['greedy', 'beam', 'beam-5'].includes(name) ? 1 : 8)
+      const possible = new Set(keysOf(problem))
+      for (const latent of first.latents) expect(possible).toContain(keyOf(latent))
+      expect(first.cost.forwardTokens).toBeGreaterThan(problem.prompt.length)
+      await expect(run(baselines[name], cases[which], { samples: 0, seed: 1 })).rejects.toThrow(
+        'number of samples is 0',
+      )
+    },
+  )
+})
+
+test('latents that a tool adds to are listed as it adds to them', async () => {
+  const { problem, tool, logTarget } = cases['with a tool']
+  const actions = enumerateLatents(problem.support, model.description.dimensions.vocabulary)
+  const expected = await Promise.all(actions.map((chosen) => naive(tool!, chosen)))
+  expect(keysOf(problem)).toEqual(expected.map(keyOf))
+  expect(new Set(expected.map(({ inserted }) => inserted.length)).size).toBeGreaterThan(3)
+  const posterior = normaliseLog(logTarget).map(Math.exp)
+  const inserted = expected.reduce((sum, { inserted }, i) => sum + (inserted.length > 0 ? posterior[i] : 0), 0)
+  expect(inserted).toBeGreaterThan(0.1) // of the posterior
 })
 
 test('names of baselines are distinct', () => {

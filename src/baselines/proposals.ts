@@ -2,6 +2,7 @@
 import { UserError } from '../errors.ts'
 import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import type { Lane } from '../models/lane.ts'
+import { type Latent, tokenLists } from '../sampling/latent.ts'
 import { type DrawnLatents, drawLatents } from './draw-latents.ts'
 import type { Query } from './method.ts'
 
@@ -23,18 +24,19 @@ export async function drawProposals(lane: Lane, query: Query, count: number): Pr
 export async function logTargets(
   lane: Lane,
   { sampler: { model, support }, tokenizer, prompt, reward, rewardTemperature }: Query,
-  latents: readonly (readonly number[])[],
+  latents: readonly Latent[],
 ): Promise<number[]> {
-  const context = { lane, model, tokenizer, support, prompt, onlyWhole: true }
-  const scored = await reward.score(context, latents)
+  const lists = tokenLists(latents)
+  const context = { lane, model, tokenizer, support, prompt, inserted: lists.inserted, onlyWhole: true }
+  const scored = await reward.score(context, lists.latents)
   const logTarget = temperedRewards(scored, rewardTemperature)
   return scored.logReward.map((row, n) => {
-    const value = row[latents[n].length]
+    const value = row[row.length - 1]
     if (!(value < Infinity))
       throw new UserError(
         { what: `log R of latent ${n + 1} is ${value}`, where: `reward "${reward.name}"`, fix: 'mend the reward' },
         1,
       )
-    return logTarget[n][latents[n].length]
+    return logTarget[n][row.length - 1]
   })
 }

@@ -20,7 +20,7 @@ import type { Lane } from '../models/lane.ts'
 import { isForced, isTerminable } from '../sampling/support.ts'
 import { tokenDrawers } from './draw-latents.ts'
 import { inferenceMethod, type Query, requirePositive, requireWhole } from './method.ts'
-import { type Continuation, type LogProbabilities, withNextTokens } from './next-tokens.ts'
+import { type Continuation, type State, withNextTokens } from './next-tokens.ts'
 import { logTargets } from './proposals.ts'
 import { effectiveSamples, systematicResample } from './resampling.ts'
 
@@ -39,14 +39,15 @@ export function sequentialMonteCarlo({ runs = 1, threshold = 0.5 }: Partial<SmcO
 }
 
 type Particle = {
-  tokens: readonly number[]
-  /** log q of the tokens, without ⊤. */
+  /** The latent so far, and what may follow it; copies share it. */
+  state: State
+  /** log q of the latent so far, without ⊤. */
   logQ: number
   /** u at the present prefix or, once it has ended, at its last; −∞ where the reward there is zero. */
   promise: number
   /** What it carries from resampling. */
   logCarried: number
-  /** Which of the distributions of the next token is its own; copies share it. */
+  /** Which of the continuations of the step before it is; copies share it. */
   place: number
   ended: boolean
 }
@@ -69,13 +70,13 @@ async function smc(lane: Lane, query: Query, { runs, threshold }: SmcOptions) {
     Array.from({ length: runs }, (_, run) => all.slice(run * size, (run + 1) * size))
 
   return withNextTokens(lane, sampler, prompt, async (next) => {
-    const start = { tokens: [], logQ: 0, promise: -Infinity, logCarried: 0, place: 0, ended: false }
+    const start = { state: next.first, logQ: 0, promise: -Infinity, logCarried: 0, place: 0, ended: false }
     let particles = new Array<Particle>(samples).fill(start)
-    let distributions = [next.first]
+    let states = [next.first]
     let resamplings = 0
-    for (let prefix = 0; distributions.length > 0; prefix++) {
-      if (isTerminable(support, prefix)) particles = await withPromises(lane, query, particles, distributions)
-      if (!isForced(support, prefix))
+    for (let actions = 0; states.length > 0; actions++) {
+      if (isTerminable(support, actions)) particles = await withPromises(lane, query, particles)
+      if (!isForced(support, actions))
         particles = inRuns(particles).flatMap((run) => {
           const logScores = scoresOf(run)
           if (run.every(({ ended }) => ended) || effectiveSamples(logScores) >= threshold * size) return run
@@ -83,21 +84,23 @@ async function smc(lane: Lane, query: Query, { runs, threshold }: SmcOptions) {
           return resampled(run, logScores, draws.uniform())
         })
 
-      const drawers = tokenDrawers(distributions)
+      const drawers = tokenDrawers(states)
       const steps: Continuation[] = []
       particles = particles.map((particle) => {
         if (particle.ended) return particle
         const { token, logQ } = drawers[particle.place](draws.uniform())
         if (token === support.stop) return { ...particle, ended: true } // its u has ⊤ in it already
-        steps.push({ parent: particle.place, token })
-        const tokens = [...particle.tokens, token]
-        return { ...particle, tokens, logQ: particle.logQ + logQ, place: steps.length - 1 }
+        const place = steps.push({ parent: particle.place, token }) - 1
+        return { ...particle, logQ: particle.logQ + logQ, place }
       })
-      distributions = await next.after(steps)
+      states = await next.after(steps)
+      particles = particles.map((particle) =>
+        particle.ended ? particle : { ...particle, state: states[particle.place] },
+      )
     }
     const logWeights = particles.map(({ logCarried, promise }) => logCarried + promise)
     return {
-      latents: particles.map(({ tokens }) => [...tokens]),
+      latents: particles.map(({ state }) => state.latent),
       logWeights,
       logZs: inRuns(logWeights).map(logMeanExp),
       resamplings,
@@ -106,21 +109,14 @@ async function smc(lane: Lane, query: Query, { runs, threshold }: SmcOptions) {
 }
 
 /** The particles with u at their present prefix. */
-async function withPromises(
-  lane: Lane,
-  query: Query,
-  particles: readonly Particle[],
-  distributions: readonly LogProbabilities[],
-): Promise<Particle[]> {
+async function withPromises(lane: Lane, query: Query, particles: readonly Particle[]): Promise<Particle[]> {
   const open = particles.filter(({ ended }) => !ended)
   const targets = await logTargets(
     lane,
     query,
-    open.map(({ tokens }) => tokens),
+    open.map(({ state }) => state.latent),
   )
-  const promises = open.map(
-    ({ place, logQ }, i) => targets[i] - distributions[place][query.sampler.support.stop] - logQ,
-  )
+  const promises = open.map(({ state, logQ }, i) => targets[i] - state.next[query.sampler.support.stop] - logQ)
   let i = 0
   return particles.map((particle) => (particle.ended ? particle : { ...particle, promise: promises[i++] }))
 }

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Conditionals, chiSquareExcess, exactConditionals, queryOf } from '../../test/exact-conditionals.ts'
 import { exactProblem, modelFolder } from '../../test/exact-posterior.ts'
-import type { EnumeratedProblem } from '../evaluation/enumerate.ts'
+import { adding, keyOf, keysOf } from '../../test/with-tool.ts'
+import { type EnumeratedProblem, withTool } from '../evaluation/enumerate.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { seededRandom } from '../random.ts'
+import { type BoundTool, bindTool } from '../sampling/tools.ts'
 import type { Answer, InferenceMethod } from './method.ts'
 import { keepNucleus, nucleus } from './nucleus.ts'
 import { ancestral, tempered } from './tempered.ts'
@@ -12,18 +14,23 @@ import { keepTopK, topK } from './top-k.ts'
 const SAMPLES = 8000
 
 let model: LanguageModel
-let problem: EnumeratedProblem
-let exact: Conditionals
+/** `actions` of each latent: it is they and what the tool adds to them. */
+type Problem = EnumeratedProblem & { tool?: BoundTool; actions: readonly (readonly number[])[]; exact: Conditionals }
+const problems: Record<string, Problem> = {}
 beforeAll(async () => {
   model = await loadLanguageModel(modelFolder, { threads: 1 })
-  ;({ problem } = exactProblem(model, 12, 2))
-  exact = await exactConditionals(problem)
+  const { problem } = exactProblem(model, 12, 2)
+  const actions = problem.latents
+  problems['no tool'] = { ...problem, actions, exact: await exactConditionals(problem) }
+  const tool = bindTool(adding(' was', [undefined, ' so', ' very happy']), model.tokenizer)
+  const tooled = await withTool(problem, tool)
+  problems['a tool'] = { ...tooled, tool, actions, exact: await exactConditionals(tooled) }
 })
 afterAll(() => model.dispose())
 
 type Choice = { token: number; probability: number }
 /** The slow obvious way: sort, cut, divide by the sum; then the product over a latent's tokens and its ⊤. */
-function exactLogQ(cut: (sorted: Choice[]) => Choice[]): number[] {
+function exactLogQ({ exact, actions, support }: Problem, cut: (sorted: Choice[]) => Choice[]): number[] {
   const kept = new Map(
     [...exact].map(([prefix, next]) => {
       const all = [...next].map(([token, logQ]) => ({ token, probability: Math.exp(logQ) }))
@@ -32,9 +39,9 @@ function exactLogQ(cut: (sorted: Choice[]) => Choice[]): number[] {
       return [prefix, new Map(some.map(({ token, probability }) => [token, probability / total]))]
     }),
   )
-  return problem.latents.map((latent) =>
-    [...latent, problem.support.stop].reduce(
-      (sum, token, i) => sum + Math.log(kept.get(`${latent.slice(0, i)}`)?.get(token) ?? 0),
+  return actions.map((chosen) =>
+    [...chosen, support.stop].reduce(
+      (sum, token, i) => sum + Math.log(kept.get(`${chosen.slice(0, i)}`)?.get(token) ?? 0),
       0,
     ),
   )
@@ -64,21 +71,27 @@ const cases: [InferenceMethod<Answer & { logQ: number[] }>, (sorted: Choice[]) =
 ]
 
 describe.each(cases.map(([method, cut]) => ({ name: method.name, method, cut })))('$name', ({ method, cut }) => {
-  test('draws latents as often as its exact distribution says, with their exact log q', async () => {
-    const logQ = exactLogQ(cut)
-    expect(logQ.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 6)
-    const draws = seededRandom(3).at('truncation')
-    const answer = await model.lanes.use((lane) => method.run(lane, queryOf(problem, { samples: SAMPLES, draws })))
-    const possible = logQ.filter((value) => value > -Infinity).length
-    if (possible > 1) expect(chiSquareExcess(answer.latents, problem.latents, logQ)).toBeLessThan(4)
-    const exactOf = new Map(problem.latents.map((latent, i) => [`${latent}`, logQ[i]]))
-    for (const [n, latent] of answer.latents.entries())
-      expect(Math.abs(answer.logQ[n] - exactOf.get(`${latent}`)!)).toBeLessThan(1e-3)
+  test.each(['no tool', 'a tool'])(
+    'draws latents as often as its exact distribution says, with their exact log q: %s',
+    async (which) => {
+      const problem = problems[which]
+      const logQ = exactLogQ(problem, cut)
+      expect(logQ.reduce((sum, value) => sum + Math.exp(value), 0)).toBeCloseTo(1, 6)
+      const draws = seededRandom(3).at('truncation')
+      const answer = await model.lanes.use((lane) => method.run(lane, queryOf(problem, { samples: SAMPLES, draws })))
+      const possible = logQ.filter((value) => value > -Infinity).length
+      if (possible > 1) expect(chiSquareExcess(answer.latents, problem, logQ)).toBeLessThan(4)
+      const exactOf = new Map(keysOf(problem).map((key, i) => [key, logQ[i]]))
+      for (const [n, latent] of answer.latents.entries())
+        expect(Math.abs(answer.logQ[n] - exactOf.get(keyOf(latent))!)).toBeLessThan(1e-3)
 
-    const others = cases.map(([, other]) => exactLogQ(other)).filter((other) => Math.abs(other[0] - logQ[0]) > 0.01)
-    expect(others.length).toBeGreaterThan(3)
-    for (const other of others) expect(chiSquareExcess(answer.latents, problem.latents, other)).toBeGreaterThan(4)
-  })
+      const others = cases
+        .map(([, other]) => exactLogQ(problem, other))
+        .filter((other) => Math.abs(other[0] - logQ[0]) > 0.01)
+      expect(others.length).toBeGreaterThan(3)
+      for (const other of others) expect(chiSquareExcess(answer.latents, problem, other)).toBeGreaterThan(4)
+    },
+  )
 })
 
 describe('what is kept of a distribution', () => {

@@ -5,9 +5,8 @@ import { seededRandom } from '../random.ts'
 import { drawScored, type ScoredSample } from '../tasks/draw.ts'
 import { tasks } from '../tasks/index.ts'
 import type { Example, Task } from '../tasks/task.ts'
-import { promptsOf } from '../tasks/task-run.ts'
+import { limitsOf, promptsOf } from '../tasks/task-run.ts'
 import { drawResampled, drawWeighted, targetTemperature, type WeightQuality } from '../tasks/weighted-draw.ts'
-import { supportOf } from '../trainers/prompts.ts'
 import {
   type CommonOptions,
   field,
@@ -83,7 +82,7 @@ async function sample(folder: string | undefined, options: SampleOptions, termin
     const sampler = {
       model,
       adapter,
-      support: supportOf(record.training, model),
+      ...limitsOf(opened),
       rewardTemperature: targetTemperature(record.training),
     }
     const drawn =

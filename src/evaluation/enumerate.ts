@@ -8,7 +8,10 @@ import { temperedRewards } from '../gflownet/reward-temperature.ts'
 import { logSumExp } from '../log-space.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Reward } from '../rewards/reward.ts'
+import { type TokenLists, tokenLists } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
+import type { BoundTool } from '../sampling/tools.ts'
+import { latentOf } from '../sampling/with-action.ts'
 import { entropy, klDivergence, normaliseLog, totalVariation } from './divergence.ts'
 
 /** More latents than this are no small problem. */
@@ -32,23 +35,25 @@ export function enumerateLatents({ bias, stop, minTokens, maxTokens }: Support, 
   return all
 }
 
-export type EnumeratedProblem = {
-  model: LanguageModel
-  support: Support
-  prompt: readonly number[]
-  latents: readonly (readonly number[])[]
+export type EnumeratedProblem = TokenLists & { model: LanguageModel; support: Support; prompt: readonly number[] }
+
+/** The problem where a tool adds to what its latents choose. */
+export async function withTool<Problem extends EnumeratedProblem>(problem: Problem, tool: BoundTool): Promise<Problem> {
+  const { model, support, prompt, latents } = problem
+  const limits = { support, tool, room: model.description.dimensions.contextLength - prompt.length }
+  return { ...problem, ...tokenLists(await Promise.all(latents.map((actions) => latentOf(actions, limits)))) }
 }
 
 /** log of R^(1/T) of every latent, nats; untempered where no temperature is given. */
 export async function enumerateRewards(
-  { model, support, prompt, latents }: EnumeratedProblem,
+  { model, support, prompt, ...lists }: EnumeratedProblem,
   reward: Reward,
   temperature = 1,
 ): Promise<number[]> {
   const { description, tokenizer, lanes } = model
-  const values = await lanes.each(inParts(latents), async (lane, part) => {
-    const context = { lane, model: description, tokenizer, support, prompt, onlyWhole: true }
-    const rewards = temperedRewards(await reward.score(context, part), temperature)
+  const values = await lanes.each(inParts(lists), async (lane, { latents, inserted }) => {
+    const context = { lane, model: description, tokenizer, support, prompt, inserted, onlyWhole: true }
+    const rewards = temperedRewards(await reward.score(context, latents), temperature)
     return rewards.map((row) => row[row.length - 1])
   })
   return values.flat()
@@ -56,12 +61,12 @@ export async function enumerateRewards(
 
 /** log q of every latent under an adapter, or under the base model without one. Sums to 1 over the support. */
 export async function enumeratePolicy(
-  { model, support, prompt, latents }: EnumeratedProblem,
+  { model, support, prompt, ...lists }: EnumeratedProblem,
   adapter?: LoraAdapter,
 ): Promise<number[]> {
-  const values = await model.lanes.each(inParts(latents), async (lane, part) => {
+  const values = await model.lanes.each(inParts(lists), async (lane, part) => {
     const policy = { model: model.description, adapter, support }
-    return (await scoreUnderPolicy(lane, policy, { prompt, latents: part })).map(({ logQ }) => logQ)
+    return (await scoreUnderPolicy(lane, policy, { prompt, ...part })).map(({ logQ }) => logQ)
   })
   return values.flat()
 }
@@ -103,5 +108,8 @@ function firstTokenEntropy(latents: EnumeratedProblem['latents'], logP: ArrayLik
   return entropy([...masses.values()].map(Math.log))
 }
 
-const inParts = <Item>(items: readonly Item[]): (readonly Item[])[] =>
-  Array.from({ length: Math.ceil(items.length / AT_ONCE) }, (_, i) => items.slice(i * AT_ONCE, (i + 1) * AT_ONCE))
+const inParts = ({ latents, inserted }: TokenLists): TokenLists[] =>
+  Array.from({ length: Math.ceil(latents.length / AT_ONCE) }, (_, i) => {
+    const [from, to] = [i * AT_ONCE, (i + 1) * AT_ONCE]
+    return { latents: latents.slice(from, to), inserted: inserted?.slice(from, to) }
+  })

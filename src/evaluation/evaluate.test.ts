@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { exactProblem, modelFolder, rewards } from '../../test/exact-posterior.ts'
+import { adding, keyOf, keysOf } from '../../test/with-tool.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { seededRandom } from '../random.ts'
-import { compareExactly, enumeratePolicy, enumerateRewards } from './enumerate.ts'
+import { tempered } from '../rewards/tempered.ts'
+import { type BoundTool, bindTool } from '../sampling/tools.ts'
+import { compareExactly, enumeratePolicy, enumerateRewards, withTool } from './enumerate.ts'
 import { evaluateSamplers, summarise } from './evaluate.ts'
 
 const TEMPERATURE = 4
@@ -13,28 +16,35 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
-test('log Z and KL from samples agree with the enumerated truth within their errors', async () => {
-  const { problem } = exactProblem(model, 12, 2)
-  const truth = compareExactly(
-    await enumerateRewards(problem, rewards.tempered),
-    await enumeratePolicy(problem),
-    TEMPERATURE,
-  )
-  const [result] = await evaluateSamplers({
-    model,
-    samplers: { base: undefined },
-    support: problem.support,
-    prompts: [{ name: 'prompt', tokens: problem.prompt, reward: rewards.tempered }],
-    samples: 4000,
-    random: seededRandom(3),
-    rewardTemperature: TEMPERATURE,
-  })
-  const { kl, meanLogQ, meanLogBase } = result.samplers.base
-  expect(Math.abs(result.logZ.value - truth.logZ)).toBeLessThan(4 * result.logZ.standardError)
-  expect(Math.abs(kl.value - truth.klToPosterior)).toBeLessThan(4 * kl.standardError)
-  expect(kl.standardError).toBeLessThan(0.2)
-  expect(meanLogBase).toBe(meanLogQ) // the base model is its own base
-})
+test.each(['no tool', 'a tool'])(
+  'log Z and KL from samples agree with the enumerated truth within their errors: %s',
+  async (which) => {
+    const tool: BoundTool | undefined =
+      which === 'a tool' ? bindTool(adding(' was', [undefined, ' so', ' very happy']), model.tokenizer) : undefined
+    const { problem: chosen } = exactProblem(model, 12, 2)
+    const problem = tool ? await withTool(chosen, tool) : chosen
+    const reward = tempered({ countInserted: false })
+    const truth = compareExactly(await enumerateRewards(problem, reward), await enumeratePolicy(problem), TEMPERATURE)
+    const [result] = await evaluateSamplers({
+      model,
+      samplers: { base: undefined },
+      support: problem.support,
+      tool,
+      prompts: [{ name: 'prompt', tokens: problem.prompt, reward }],
+      samples: 4000,
+      random: seededRandom(3),
+      rewardTemperature: TEMPERATURE,
+    })
+    const { kl, meanLogQ, meanLogBase, samples } = result.samplers.base
+    expect(Math.abs(result.logZ.value - truth.logZ)).toBeLessThan(4 * result.logZ.standardError)
+    expect(Math.abs(kl.value - truth.klToPosterior)).toBeLessThan(4 * kl.standardError)
+    expect(kl.standardError).toBeLessThan(0.2)
+    expect(meanLogBase).toBe(meanLogQ) // the base model is its own base
+    const possible = new Set(keysOf(problem))
+    for (const { tokens, inserted = [] } of samples) expect(possible).toContain(keyOf({ tokens, inserted }))
+    expect(samples.some(({ inserted }) => inserted)).toBe(which === 'a tool')
+  },
+)
 
 test('best likelihoods and the variance of log R − log q are those of the samples', async () => {
   const { problem } = exactProblem(model, 6, 2)

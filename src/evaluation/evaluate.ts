@@ -8,7 +8,9 @@ import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
+import { type LatentRecord, recordOf } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
+import type { BoundTool } from '../sampling/tools.ts'
 import { distinctFraction, meanTokenDistance } from './diversity.ts'
 import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
@@ -40,7 +42,7 @@ export type SamplerResult = {
   distinctFraction: number
   /** Mean pairwise edit distance of its samples, as a fraction of their length. */
   tokenDistance: number
-  samples: { tokens: readonly number[]; logQ: number; logReward: number }[]
+  samples: (LatentRecord & { logQ: number; logReward: number })[]
 }
 
 export type PromptEvaluation = { name: string; logZ: Estimate; samplers: Record<string, SamplerResult> }
@@ -52,6 +54,8 @@ export type EvaluateOptions = {
   model: LanguageModel
   samplers: Samplers
   support: Support
+  /** Adds to what any of them draws. */
+  tool?: BoundTool
   prompts: readonly EvaluationPrompt[]
   /** Samples of each sampler for each prompt. */
   samples: number
@@ -73,7 +77,7 @@ export async function evaluateSamplers(options: EvaluateOptions): Promise<Prompt
 
 async function evaluatePrompt(
   lane: Lane,
-  { model, samplers, support, samples, random, rewardTemperature = 1 }: EvaluateOptions,
+  { model, samplers, support, tool, samples, random, rewardTemperature = 1 }: EvaluateOptions,
   prompt: EvaluationPrompt,
   index: number,
 ): Promise<PromptEvaluation> {
@@ -87,13 +91,14 @@ async function evaluatePrompt(
     })),
     ...(isBaseAsked ? [] : [{ count: 0, draws: random.at('evaluate', 'base', index) }]), // to be scored under
   ]
-  const pool = await drawPool(lane, { model, support, rewardTemperature }, prompt, parts)
+  const pool = await drawPool(lane, { model, support, tool, rewardTemperature }, prompt, parts)
   const { latents, logTarget: logReward, logSamplers, counts } = pool
   const logBase = logSamplers[parts.findIndex(({ adapter }) => adapter === undefined)]
   const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
   const results = names.map((sampler, k): [string, SamplerResult] => {
     const own = <T>(values: readonly T[]) => values.slice(k * samples, (k + 1) * samples)
     const [ownReward, ownQ, ownLatents] = [own(logReward), own(logSamplers[k]), own(latents)]
+    const ownTokens = ownLatents.map(({ tokens }) => tokens)
     const weights = logWeights({ logReward: ownReward, logSampler: ownQ })
     return [
       sampler,
@@ -107,9 +112,9 @@ async function evaluatePrompt(
         effectiveFraction: estimateLogPartition(weights).effectiveFraction,
         paretoK: paretoSmoothed(weights).paretoK,
         ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
-        distinctFraction: distinctFraction(ownLatents),
-        tokenDistance: meanTokenDistance(ownLatents),
-        samples: ownLatents.map((tokens, n) => ({ tokens, logQ: ownQ[n], logReward: ownReward[n] })),
+        distinctFraction: distinctFraction(ownTokens),
+        tokenDistance: meanTokenDistance(ownTokens),
+        samples: ownLatents.map((latent, n) => ({ ...recordOf(latent), logQ: ownQ[n], logReward: ownReward[n] })),
       },
     ]
   })

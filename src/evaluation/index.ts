@@ -13,6 +13,7 @@ export {
   enumerateLatents,
   enumeratePolicy,
   enumerateRewards,
+  withTool,
 } from './enumerate.ts'
 export { type Estimate, meanEstimate, sampleVariance } from './estimate.ts'
 export { evaluateSamplers, summarise } from './evaluate.ts'

@@ -11,7 +11,7 @@ import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { latentInputs, packRows, packTokens, vector } from '../models/packing.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
-import { type Inserted, statesOf } from '../sampling/latent.ts'
+import { statesOf, type TokenLists } from '../sampling/latent.ts'
 import { innerBias, isConstrained, isForced, isTerminable, type Support } from '../sampling/support.ts'
 import { concat, gather, regroup, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
@@ -19,12 +19,7 @@ import { type Dim, sumDims } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 
 /** Latents of one prompt. */
-export type PromptLatents = {
-  prompt: readonly number[]
-  latents: readonly (readonly number[])[]
-  /** The tokens of each that a tool inserted; absent where no tool had a part. */
-  inserted?: readonly Inserted[]
-}
+export type PromptLatents = TokenLists & { prompt: readonly number[] }
 
 /** What the policy says of one latent. */
 export type PolicyScore = {

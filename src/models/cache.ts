@@ -1,9 +1,10 @@
 /**
- * @file Attention of one new token per row to cached keys and values: those of the prompt, held once for all rows, and
- * those of the row's own earlier tokens.
+ * @file Attention of the new tokens of rows to cached keys and values: those of the prompt, held once for all rows, and
+ * those of the row's own earlier tokens. Usually a row has one new token. Where some have more, the tokens are packed and
+ * laid out on a grid, whose empty places stay in the cache and are seen by nobody.
  */
-import { add, concat, gather, matmul, reshape, softmax, split, transpose } from '../tensor/ops/index.ts'
-import { productOfDims } from '../tensor/shape.ts'
+import { add, concat, gather, matmul, regroup, reshape, softmax, split, transpose } from '../tensor/ops/index.ts'
+import { productOfDims, sumDims } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { Dimensions, ForwardContext } from './architecture.ts'
 
@@ -20,40 +21,51 @@ function perLayer(layers: number, name: string, shape: TensorType['shape']): Rec
   return Object.fromEntries(names.map((key) => [key, { dtype: 'float32', shape } as TensorType]))
 }
 
+/** Which packed token stands at each place of the grid, and its inverse (packing.ts); what a place sees of its row: 0 or −∞. */
+export const gridInputs = {
+  newRows: { dtype: 'int64', shape: ['rows', 'width'] },
+  newPlaces: { dtype: 'int64', shape: ['tokens'] },
+  visible: { dtype: 'float32', shape: ['rows', 'width', sumDims('steps', 'width')] },
+} satisfies Record<string, TensorType>
+
 /**
  * Attention of the new tokens of some rows.
  * @param keep  [rows], which of the rows before are still there: finished rows leave the batch
  * @param present  filled with the keys and values that the next step needs, under `nextKey.i` and `nextValue.i`
+ * @param grid  where the tokens stand; absent where each row has one
  */
 export function cachedAttention(
   inputs: Record<string, Tensor>,
   { heads, keyValueHeads, headWidth }: Dimensions,
   keep: Tensor,
   present: Record<string, Tensor>,
+  grid?: { [Name in keyof typeof gridInputs]: Tensor },
 ): ForwardContext['attend'] {
   const shared = heads / keyValueHeads
   const scale = 1 / Math.sqrt(headWidth)
   return (layer, q, k, v) => {
-    const [rows] = q.shape
-    const query = transpose(reshape(q, [rows, keyValueHeads, shared, headWidth]), [1, 0, 2, 3])
+    const [rows, width] = grid ? grid.newRows.shape : [q.shape[0], 1]
+    const onGrid = (x: Tensor) => (grid ? regroup(x, grid.newRows, grid.newPlaces) : x) // [rows, width, …]
+    const perRow = productOfDims(shared, width)
+    const spread = transpose(reshape(onGrid(q), [rows, width, keyValueHeads, shared, headWidth]), [2, 0, 3, 1, 4])
+    const query = reshape(spread, [keyValueHeads, rows, perRow, headWidth])
     const own = (x: Tensor, name: string) => {
-      const fresh = reshape(transpose(reshape(x, [rows, keyValueHeads, headWidth]), [1, 0, 2]), [
-        keyValueHeads,
-        rows,
-        1,
-        headWidth,
-      ])
+      const fresh = transpose(reshape(onGrid(x), [rows, width, keyValueHeads, headWidth]), [2, 0, 1, 3])
       const all = concat([gather(inputs[`past${name}.${layer}`], keep, 1), fresh], 2)
       present[`next${name}.${layer}`] = all
-      return all // [keyValueHeads, rows, steps + 1, headWidth]
+      return all // [keyValueHeads, rows, steps + width, headWidth]
     }
     const [keys, values] = [own(k, 'Key'), own(v, 'Value')]
     const prompt = inputs[`promptKey.${layer}`].shape[1]
-    const folded = [keyValueHeads, productOfDims(rows, shared), headWidth]
+    const folded = [keyValueHeads, productOfDims(rows, perRow), headWidth]
     const toPrompt = matmul(reshape(query, folded), inputs[`promptKey.${layer}`], { transposeB: true, scale })
+    const toRow = matmul(query, keys, { transposeB: true, scale })
+    const steps = toRow.shape[3]
+    const seen = (x: Tensor, { visible }: { visible: Tensor }) =>
+      add(reshape(x, [keyValueHeads, rows, shared, width, steps]), reshape(visible, [1, rows, 1, width, steps]))
     const scores = [
-      reshape(toPrompt, [keyValueHeads, rows, shared, prompt]),
-      matmul(query, keys, { transposeB: true, scale }), // [keyValueHeads, rows, shared, steps + 1]
+      reshape(toPrompt, [keyValueHeads, rows, perRow, prompt]),
+      grid ? reshape(seen(toRow, grid), toRow.shape) : toRow, // [keyValueHeads, rows, perRow, steps]
     ]
     const weights = split(
       softmax(concat(scores, -1)),
@@ -61,7 +73,9 @@ export function cachedAttention(
       -1,
     )
     const fromPrompt = matmul(reshape(weights[0], [folded[0], folded[1], prompt]), inputs[`promptValue.${layer}`])
-    const mixed = add(matmul(weights[1], values), reshape(fromPrompt, [keyValueHeads, rows, shared, headWidth]))
-    return reshape(transpose(mixed, [1, 0, 2, 3]), [rows, heads * headWidth])
+    const mixed = add(matmul(weights[1], values), reshape(fromPrompt, [keyValueHeads, rows, perRow, headWidth]))
+    const apart = transpose(reshape(mixed, [keyValueHeads, rows, shared, width, headWidth]), [1, 3, 0, 2, 4])
+    const attended = reshape(apart, [productOfDims(rows, width), heads * headWidth])
+    return grid ? gather(attended, grid.newPlaces) : attended
   }
 }

@@ -1,16 +1,17 @@
 /**
  * @file Rows that continue one prompt, advanced token by token. The prompt runs once; its keys and values serve every row.
- * At each step a row may leave, go on, or go on in several ways. What is made of the logits (a draw, log-probabilities) is the
- * caller's *readout*, which runs inside the same graph.
+ * At each step a row may leave, go on, or go on in several ways, by one token or, where a tool had a part, by several. What is
+ * made of the logits (a draw, log-probabilities) is the caller's *readout*, which runs inside the same graph.
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
-import { cachedAttention, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
+import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headOf, logits } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
+import { packRows, vector } from '../models/packing.ts'
 import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { gather, reshape, transpose } from '../tensor/ops/index.ts'
@@ -33,11 +34,14 @@ export type Decoder = {
   /** The readout after the prompt. Asked once, before any `advance`. */
   start(feeds: Feeds): Promise<NamedTensors>
   /**
-   * The readout after one more token for each of some rows, which are then all the rows that there are.
+   * The readout after more tokens for each of some rows, which are then all the rows that there are.
    * @param parents  [rows], which of the rows before each continues; a row that none continues is gone
-   * @param tokens  [rows]
+   * @param tokens  [rows][at least one]
    */
-  advance(step: { parents: readonly number[]; tokens: readonly number[] }, feeds: Feeds): Promise<NamedTensors>
+  advance(
+    step: { parents: readonly number[]; tokens: readonly (readonly number[])[] },
+    feeds: Feeds,
+  ): Promise<NamedTensors>
 }
 
 /** Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends. */
@@ -54,7 +58,7 @@ export async function withDecoder<Result>(
   let promptCache: Record<string, ResidentTensor> = {}
   let rowCache: Record<string, ResidentTensor> = {}
   let past: Record<string, HostTensor | ResidentTensor> = emptyRow(model)
-  let position = prompt.length
+  let places: readonly boolean[][] = [[]] // [rows][steps], does a token stand at this place of the cache?
 
   const decoder: Decoder = {
     async start(feeds) {
@@ -65,19 +69,29 @@ export async function withDecoder<Result>(
       return outputs
     },
     async advance({ parents, tokens }, feeds) {
-      const session = await lane.session(`decode ${key}`, () => decodeProgram(model, readout, lora))
-      const positions = tokens.map(() => position)
+      const width = Math.max(...tokens.map(({ length }) => length))
+      const before = parents.map((parent) => places[parent])
+      places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
+      const isGrid = width > 1 || before.some((row) => row.includes(false))
+      const session = await lane.session(`decode ${isGrid ? 'on a grid ' : ''}${key}`, () =>
+        decodeProgram(model, readout, { lora, isGrid }),
+      )
       const given = {
-        keep: int64([parents.length], parents),
-        newTokens: int64([tokens.length], tokens),
-        positions: int64([tokens.length], positions),
+        keep: vector(parents),
+        newTokens: vector(tokens.flat()),
+        positions: vector(
+          tokens.flatMap((own, row) => {
+            const position = prompt.length + before[row].filter(Boolean).length
+            return own.map((_, i) => position + i)
+          }),
+        ),
+        ...(isGrid && gridFeeds(tokens, before, width)),
       }
       const inputs = { ...matrices, ...promptCache, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
       await lane.runtime.release(Object.values(rowCache))
       rowCache = kept
       past = Object.fromEntries(Object.entries(kept).map(([name, value]) => [name.replace('next', 'past'), value]))
-      position++
       return outputs
     },
   }
@@ -125,28 +139,57 @@ function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraCo
   })
 }
 
-/** One more token for each row that goes on. */
-function decodeProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
+/** Where the new tokens of rows stand, what each sees of its row, and which is the last of each row. */
+function gridFeeds(
+  tokens: readonly (readonly number[])[],
+  before: readonly (readonly boolean[])[],
+  width: number,
+): Feeds {
+  const { first, rows, places } = packRows(tokens)
+  const visible = tokens.flatMap((_, row) =>
+    Array.from({ length: width }, (_, place) => [
+      ...before[row].map((isToken) => (isToken ? 0 : Number.NEGATIVE_INFINITY)),
+      ...Array.from({ length: width }, (_, other) => (other <= place ? 0 : Number.NEGATIVE_INFINITY)),
+    ]),
+  )
+  return {
+    newRows: rows,
+    newPlaces: places,
+    visible: float32([tokens.length, width, before[0].length + width], Float32Array.from(visible.flat())),
+    last: vector(tokens.map(({ length }, row) => first[row] + length - 1)),
+  }
+}
+
+/** More tokens for each row that goes on: one, or as many as stand on a grid. */
+function decodeProgram(
+  model: ModelDescription,
+  readout: Readout,
+  { lora, isGrid }: { lora?: LoraConfig; isGrid: boolean },
+): Program {
   const { dimensions } = model
-  const whole: TensorType = { dtype: 'int64', shape: ['rows'] }
+  const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
+  const ofTokens: TensorType = isGrid ? gridInputs.newPlaces : ofRows
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     ...readout.inputs(dimensions.vocabulary),
     ...promptCacheInputs(dimensions),
     ...rowCacheInputs(dimensions),
-    newTokens: whole,
-    positions: whole,
-    keep: whole,
+    newTokens: ofTokens,
+    positions: ofTokens,
+    keep: ofRows,
+    ...(isGrid && { ...gridInputs, last: ofRows }),
   }
   return buildProgram(`decode, ${readout.name}`, types, (inputs) => {
     const present: Record<string, Tensor> = {}
+    const grid = isGrid ? (inputs as { [Name in keyof typeof gridInputs | 'last']: Tensor }) : undefined
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
       ...linearLayers(model, inputs, lora),
-      attend: cachedAttention(inputs, dimensions, inputs.keep, present),
+      attend: cachedAttention(inputs, dimensions, inputs.keep, present, grid),
     })
-    return { ...present, ...readout.outputs(logits(hidden, headOf(model, inputs)), inputs) }
+    const newest = grid ? gather(hidden, grid.last) : hidden
+    return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
   })
 }

@@ -9,22 +9,33 @@ import type { Draws } from '../random.ts'
 import { float32, type HostTensor } from '../runtime/host-tensor.ts'
 import { add, div, draw } from '../tensor/ops/index.ts'
 import { type Readout, withDecoder } from './decoder.ts'
-import { growLatents } from './growth.ts'
-import { biasAfter, type Support } from './support.ts'
+import { emptyLatent, type Latent } from './latent.ts'
+import { biasAfter, isForced, type Support } from './support.ts'
 import type { BoundTool } from './tools.ts'
+import { withAction } from './with-action.ts'
 
-/** A model with or without an adapter, and the latents that it may produce. */
-export type Sampler = { model: ModelDescription; adapter?: LoraAdapter; support: Support }
+/** A model with or without an adapter, the latents that it may produce, and the tool that adds to them, if there is one. */
+export type Sampler = { model: ModelDescription; adapter?: LoraAdapter; support: Support; tool?: BoundTool }
 
 /**
  * A latent for each temperature, above 0. Temperature 1 is the policy itself; logits are divided by others. One uniform
  * number per action and sample is taken from `draws`, so that equal draws give equal latents.
  */
-export type Sampling = { prompt: readonly number[]; temperatures: readonly number[]; draws: Draws }
+export type Sampling = {
+  prompt: readonly number[]
+  temperatures: readonly number[]
+  draws: Draws
+  /** [samples][at least one], tokens that stand between the prompt and each latent; default: none. */
+  beginnings?: readonly (readonly number[])[]
+}
 
 /** Samples latents of support.minTokens to support.maxTokens tokens, without ⊤, in the order of the temperatures. */
-export async function sampleLatents(lane: Lane, sampler: Sampler, sampling: Sampling): Promise<number[][]> {
-  return (await sampleWithTool(lane, sampler, sampling)).map(({ tokens }) => tokens)
+export async function sampleLatents(
+  lane: Lane,
+  sampler: Sampler & { tool?: undefined },
+  sampling: Sampling,
+): Promise<number[][]> {
+  return (await sampleWithTool(lane, sampler, sampling)).map(({ tokens }) => [...tokens])
 }
 
 /**
@@ -33,66 +44,63 @@ export async function sampleLatents(lane: Lane, sampler: Sampler, sampling: Samp
  */
 export async function sampleWithTool(
   lane: Lane,
-  { model, adapter, support, tool }: Sampler & { tool?: BoundTool },
-  { prompt, temperatures, draws }: Sampling,
-): Promise<{ tokens: number[]; inserted: number[] }[]> {
+  { model, adapter, support, tool }: Sampler,
+  { prompt, temperatures, draws, beginnings }: Sampling,
+): Promise<Latent[]> {
   const { vocabulary, contextLength } = model.dimensions
-  const growth = growLatents(temperatures.length, { support, tool, room: contextLength - prompt.length })
-  // Rows have unequal numbers of actions only with a tool, and only before the minimum length does that matter here.
-  const byRow = tool !== undefined && support.minTokens > 0
+  const before = prompt.length + Math.max(0, ...(beginnings ?? []).map(({ length }) => length))
+  const limits = { support, tool, room: contextLength - before }
+  const latents = temperatures.map(() => emptyLatent)
+  let open = [...latents.keys()]
 
   // One number for every action of every latent, drawn before anything runs: rows that end early shift no other row's.
   const uniforms = temperatures.map(() => Float64Array.from({ length: support.maxTokens }, () => draws.uniform()))
-  const choice = (): Record<string, HostTensor> => {
-    const { rows } = growth
-    const actions = growth.actions()
-    return {
-      bias: byRow
-        ? rowBiases(support, vocabulary, actions)
-        : float32([vocabulary], biasAfter(support, actions[0], vocabulary)),
-      temperature: float32(
-        [rows.length, 1],
-        rows.map((row) => temperatures[row]),
-      ),
-      uniform: {
-        dtype: 'float64',
-        shape: [rows.length, 1],
-        data: Float64Array.from(rows, (row, i) => uniforms[row][actions[i]]),
-      },
-    }
-  }
+  const choice = (actions: number): Record<string, HostTensor> => ({
+    bias: float32([vocabulary], biasAfter(support, actions, vocabulary)),
+    temperature: float32(
+      [open.length, 1],
+      open.map((sample) => temperatures[sample]),
+    ),
+    uniform: {
+      dtype: 'float64',
+      shape: [open.length, 1],
+      data: Float64Array.from(open, (sample) => uniforms[sample][actions]),
+    },
+  })
 
-  return withDecoder(lane, { model, adapter }, prompt, byRow ? drawingByRow : drawing, async (decoder) => {
-    const { drawn } = await decoder.start(choice())
-    let parents = (await growth.take(drawn.data, 0)).map(() => 0) // every row continues the prompt
-    for (let fed = 1; growth.rows.length > 0; fed++) {
-      const tokens = growth.rows.map((row) => growth.latents[row].tokens[fed - 1])
-      const { drawn } = await decoder.advance({ parents, tokens }, choice())
-      parents = await growth.take(drawn.data, fed)
+  return withDecoder(lane, { model, adapter }, prompt, drawing, async (decoder) => {
+    let { drawn } = await decoder.start(choice(0))
+    if (beginnings) {
+      const first = { parents: beginnings.map(() => 0), tokens: beginnings }
+      ;({ drawn } = await decoder.advance(first, choice(0)))
     }
-    return [...growth.latents]
+    for (let actions = 1; ; actions++) {
+      const chosen = open.map((sample, row) => ({ sample, row, action: Number(drawn.data[row]) }))
+      const goesOn = chosen.filter(({ action }) => action !== support.stop)
+      const tokens = await Promise.all(
+        goesOn.map(async ({ sample, action }) => {
+          const before = latents[sample]
+          latents[sample] = await withAction(before, action, limits)
+          return latents[sample].tokens.slice(before.tokens.length)
+        }),
+      )
+      if (goesOn.length === 0 || isForced(support, actions)) return latents
+      open = goesOn.map(({ sample }) => sample)
+      const parents = goesOn.map(({ row }) => (actions === 1 && !beginnings ? 0 : row)) // at first every row continues the prompt
+      ;({ drawn } = await decoder.advance({ parents, tokens }, choice(actions)))
+    }
   })
 }
 
-/** The bias of rows that have chosen unequal numbers of tokens, [rows, vocabulary]. */
-function rowBiases(support: Support, vocabulary: number, actions: readonly number[]): HostTensor {
-  const biases = float32([actions.length, vocabulary])
-  for (const [i, chosen] of actions.entries())
-    (biases.data as Float32Array).set(biasAfter(support, chosen, vocabulary), i * vocabulary)
-  return biases
-}
-
-/** One token per row; `byRow`: each row has its own bias. */
-const drawingOf = (name: string, byRow: boolean): Readout => ({
-  name,
+/** One token per row. */
+const drawing: Readout = {
+  name: 'draw',
   inputs: (vocabulary) => ({
-    bias: { dtype: 'float32', shape: byRow ? ['rows', vocabulary] : [vocabulary] },
+    bias: { dtype: 'float32', shape: [vocabulary] },
     temperature: { dtype: 'float32', shape: ['rows', 1] },
     uniform: { dtype: 'float64', shape: ['rows', 1] },
   }),
   outputs: (logits, { bias, temperature, uniform }) => ({
     drawn: draw(div(add(logits, bias), temperature), uniform),
   }),
-})
-const drawing = drawingOf('draw', false)
-const drawingByRow = drawingOf('draw by row', true)
+}

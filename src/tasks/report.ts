@@ -6,10 +6,10 @@ import { type EvaluationSummary, evaluateSamplers, type SamplerResult, summarise
 import { writePicture } from '../evaluation/pictures/render.ts'
 import { writeJson } from '../files.ts'
 import { seededRandom } from '../random.ts'
-import { supportOf } from '../trainers/prompts.ts'
+import type { LatentRecord } from '../sampling/latent.ts'
 import { examplesOf } from './examples.ts'
 import type { Example, Outcome } from './task.ts'
-import { type OpenRun, promptsOf } from './task-run.ts'
+import { limitsOf, type OpenRun, promptsOf } from './task-run.ts'
 import { targetTemperature } from './weighted-draw.ts'
 
 /** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
@@ -34,7 +34,7 @@ export type PromptReport = {
   samplers: Record<SamplerName, Omit<SamplerResult, 'samples'> & { samples: ReportedSample[] }>
 }
 
-export type ReportedSample = { text: string; tokens: readonly number[]; logQ: number; logReward: number }
+export type ReportedSample = LatentRecord & { text: string; logQ: number; logReward: number }
 
 export type ReportOptions = {
   examples: readonly Example[]
@@ -58,8 +58,7 @@ export async function evaluateRun(
   const started = performance.now()
   const rewardTemperature = targetTemperature(record.training)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
-  const prompts = promptsOf(run, examples)
-  const what = { model, samplers, prompts, support: supportOf(record.training, model), rewardTemperature }
+  const what = { model, samplers, ...limitsOf(run), prompts: promptsOf(run, examples), rewardTemperature }
   const random = seededRandom(seed)
   const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
   const { training } = await examplesOf(run)

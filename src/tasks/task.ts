@@ -5,7 +5,7 @@ import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
 import type { Support } from '../sampling/support.ts'
-import type { Tool } from '../sampling/tools.ts'
+import type { BoundTool, Tool } from '../sampling/tools.ts'
 import type { Chat } from '../tokenizer/chat-template.ts'
 import type { TrainingOptions } from '../trainers/config.ts'
 import type { Prompt } from '../trainers/prompts.ts'
@@ -47,6 +47,7 @@ export type TaskAnswer = {
 export type TaskEvaluation = {
   model: LanguageModel
   support: Support
+  tool?: BoundTool
   /** Adapters by the names that figures go by; undefined is the base model. */
   samplers: Samplers
   /** Those that are evaluated on, their prompts, and what each sampler drew for them, in the same order. */

@@ -1,10 +1,19 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { exactProblem, modelFolder, rewards } from '../../test/exact-posterior.ts'
+import { actionsOf, adding, withTool as naive } from '../../test/with-tool.ts'
 import { normaliseLog } from '../evaluation/divergence.ts'
-import { compareExactly, enumerateLatents, enumeratePolicy, enumerateRewards } from '../evaluation/enumerate.ts'
+import {
+  compareExactly,
+  enumerateLatents,
+  enumeratePolicy,
+  enumerateRewards,
+  withTool,
+} from '../evaluation/enumerate.ts'
 import { posteriorMean } from '../evaluation/posterior-expectation.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { seededRandom } from '../random.ts'
+import { tempered } from '../rewards/tempered.ts'
+import { bindTool } from '../sampling/tools.ts'
 import { drawScored } from './draw.ts'
 import { drawResampled, drawWeighted, targetTemperature } from './weighted-draw.ts'
 
@@ -61,6 +70,33 @@ test('resampled samples have the means of the posterior', async () => {
   const { samples } = await drawResampled(sampler, prompt, { samples: 100, pool: 2000 }, seededRandom(6))
   expect(samples).toHaveLength(100)
   expect(Math.abs(mean(goodOf(samples)) - truth)).toBeLessThan(0.03)
+})
+
+test('where a tool writes into samples, they are weighed as such, and say where', async () => {
+  const { problem: chosen } = exactProblem(model, 8, 2)
+  const tool = bindTool(adding(' was', [undefined, ' so', ' very happy']), model.tokenizer)
+  const problem = await withTool(chosen, tool)
+  const reward = tempered({ countInserted: false })
+  const sampler = { model, support: problem.support, tool, rewardTemperature: 3 }
+  const prompt = { name: 'girl', tokens: problem.prompt, reward, known: [] }
+  const logReward = await enumerateRewards(problem, reward)
+  const logQ = await enumeratePolicy(problem)
+  const { logZ } = compareExactly(logReward, logQ, 3)
+  const { samples, quality } = await drawWeighted(sampler, prompt, 1000, seededRandom(5))
+  expect(Math.abs(quality.logZ.value - logZ)).toBeLessThan(4 * quality.logZ.standardError)
+  expect(samples.filter(({ inserted }) => inserted).length).toBeGreaterThan(300)
+  for (const { tokens, inserted = [], text, ...scores } of samples.slice(0, 100)) {
+    const actions = actionsOf({ tokens, inserted })
+    expect(await naive(tool, actions)).toEqual({ tokens, inserted })
+    expect(text).toBe(model.tokenizer.decodeContinuation(tokens))
+    const i = chosen.latents.findIndex((latent) => `${latent}` === `${actions}`)
+    expect(Math.abs(scores.logQ - logQ[i])).toBeLessThan(1e-4)
+    expect(Math.abs(scores.logReward - logReward[i])).toBeLessThan(1e-4)
+  }
+  const plain = await drawScored(sampler, prompt, { samples: 1000, draws: seededRandom(5).at('sample') })
+  expect(samples.map(({ weight: _, ...sample }) => sample)).toEqual(plain)
+  const resampled = await drawResampled(sampler, prompt, { samples: 50, pool: 200 }, seededRandom(6))
+  expect(resampled.samples.some(({ inserted }) => inserted)).toBe(true)
 })
 
 test('rewards of zero are told instead of weighed', async () => {

@@ -2,18 +2,16 @@
  * @file Samples with what they stand for in the posterior R^(1/T) / Z: their importance weights, and how far these are to be
  * trusted; or fewer samples, drawn by those weights from a pool. A sampler that is not perfect is made better by computing.
  */
-import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { estimateLogPartition, type LogPartition, mixtureLogWeights } from '../evaluation/log-partition.ts'
 import { paretoSmoothed } from '../evaluation/pareto-smoothing.ts'
 import { drawPool } from '../evaluation/pool.ts'
 import { normalisedWeights, resample } from '../evaluation/posterior-expectation.ts'
-import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
-import type { Support } from '../sampling/support.ts'
+import { recordOf } from '../sampling/latent.ts'
 import type { TrainingConfig } from '../trainers/config.ts'
 import type { Prompt } from '../trainers/prompts.ts'
-import type { ScoredSample } from './draw.ts'
+import type { ModelSampler, ScoredSample } from './draw.ts'
 
 /** The weight is the sample's share of the posterior; the shares of all samples sum to 1. */
 export type WeightedSample = ScoredSample & { weight: number }
@@ -23,7 +21,7 @@ export type WeightQuality = LogPartition & { paretoK?: number; rewardTemperature
 
 export type WeightedDraw = { quality: WeightQuality; samples: WeightedSample[] }
 
-type PosteriorSampler = { model: LanguageModel; adapter?: LoraAdapter; support: Support; rewardTemperature: number }
+type PosteriorSampler = ModelSampler & { rewardTemperature: number }
 
 /** T of the density that a run's sampler was trained for: where the schedule leads, however long it was. */
 export const targetTemperature = ({ rewardTemperature: target }: Pick<TrainingConfig, 'rewardTemperature'>) =>
@@ -51,7 +49,7 @@ export async function drawResampled(
 }
 
 async function weighted(
-  { model, adapter, support, rewardTemperature }: PosteriorSampler,
+  { adapter, ...limits }: PosteriorSampler,
   prompt: Prompt,
   counts: { tuned: number; base: number },
   random: Random,
@@ -59,7 +57,8 @@ async function weighted(
   const tuned = { adapter, count: counts.tuned, draws: random.at('sample') }
   const base = { count: counts.base, draws: random.at('sample', 'base') }
   const parts = counts.base > 0 ? [tuned, base] : [tuned]
-  const pool = await model.lanes.use((lane) => drawPool(lane, { model, support, rewardTemperature }, prompt, parts))
+  const { model, rewardTemperature } = limits
+  const pool = await model.lanes.use((lane) => drawPool(lane, limits, prompt, parts))
   const { latents, logReward, logTarget, logSamplers } = pool
   const logWeights = mixtureLogWeights({ ...pool, logReward: logTarget })
   const partition = estimateLogPartition(logWeights)
@@ -71,10 +70,10 @@ async function weighted(
   const weights = normalisedWeights(logWeights)
   return {
     quality: { ...partition, paretoK: paretoSmoothed(logWeights).paretoK, rewardTemperature },
-    samples: latents.map((tokens, n) => ({
+    samples: latents.map((latent, n) => ({
       prompt: prompt.name,
-      text: model.tokenizer.decodeContinuation(tokens),
-      tokens,
+      text: model.tokenizer.decodeContinuation(latent.tokens),
+      ...recordOf(latent),
       logQ: logSamplers[0][n],
       logReward: logReward[n],
       weight: weights[n],

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { emptyBuffer } from '../gflownet/replay-buffer.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { tempered } from '../rewards/tempered.ts'
+import { calculator } from '../sampling/calculator.ts'
+import { bindTool } from '../sampling/tools.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
 import { parseTrainingConfig } from './config.ts'
 import type { TrainingEvent } from './events.ts'
@@ -43,6 +45,27 @@ test('known latents are scored and kept, with or without the full stop; those th
     expect(logReward[tokens.length]).toBeLessThan(0)
   }
   expect(warning?.what).toBe('3 of 5 known latents are none that could be sampled, and were left out')
+})
+
+test('what a tool would write is known as its; a latent in which it would write otherwise is left out', async () => {
+  const config = parseTrainingConfig({ latent: { maxTokens: 20 } }, 'test')
+  const support = supportOf(config, model)
+  const tool = bindTool(calculator(), model.tokenizer)
+  const known = [' 2 + 7 = 9, 9 - 5 = 4.', ' 2 + 7 = 8.', ' 2 + 7 =.', ' 2 + 7']
+  const prompts = resolvePrompts([{ prompt: 'Count.', known }], { model, reward: tempered(), maxTokens: 20 })
+  const { buffer, warning } = await seedBuffer(emptyBuffer(config.replay), prompts, { model, support, tool })
+  const kept = buffer.prompts['Count.'].map(({ tokens, inserted = [] }) => ({
+    text: model.tokenizer.decodeContinuation(tokens),
+    written: model.tokenizer.decodeContinuation(inserted.map((place) => tokens[place])),
+  }))
+  expect(kept.sort((a, b) => b.text.length - a.text.length)).toEqual([
+    { text: ' 2 + 7 = 9, 9 - 5 = 4', written: ' 9 4' },
+    { text: ' 2 + 7', written: '' },
+  ])
+  expect(warning).toMatchObject({
+    what: expect.stringMatching(/^2 of 4 known/),
+    fix: expect.stringMatching(/the tool writes$/),
+  })
 })
 
 test('a run learns from them in its first step, and tells what was left out', async () => {

@@ -3,9 +3,10 @@ import { insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
 import { untemperedTerms } from '../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../gflownet/trajectory.ts'
 import type { LanguageModel } from '../models/language-model.ts'
-import type { Latent } from '../sampling/latent.ts'
+import { emptyLatent, type Latent, recordOf, tokenLists } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
 import type { BoundTool } from '../sampling/tools.ts'
+import { type GrowthLimits, withAction } from '../sampling/with-action.ts'
 import { checkedRewards } from './checked-rewards.ts'
 import type { Warning } from './events.ts'
 import type { Prompt } from './prompts.ts'
@@ -20,22 +21,21 @@ export async function seedBuffer(
   const known: { prompt: Prompt; latents: Latent[] }[] = []
   for (const prompt of prompts) {
     const latents: Latent[] = []
+    const room = description.dimensions.contextLength - prompt.tokens.length
     for (const tokens of prompt.known) {
-      const latent = await asDrawn(withoutStop(tokens, support), tool)
+      const latent = await asDrawn(withoutStop(tokens, support), { support, tool, room })
       if (latent && isPossible(latent, support)) latents.push(latent)
     }
     if (latents.length > 0) known.push({ prompt, latents })
   }
   const scored = await lanes.each(known, async (lane, { prompt, latents }) => {
-    const tokens = latents.map((latent) => latent.tokens)
-    const inserted = tool && { inserted: latents.map((latent) => latent.inserted) }
-    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens, ...inserted }
+    const { latents: tokens, inserted } = tokenLists(latents)
+    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens, inserted }
     const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
     const untempered = untemperedTerms(rewards)
     return latents.map(
-      ({ tokens, inserted }, n): Trajectory => ({
-        tokens,
-        ...(inserted.length > 0 && { inserted }),
+      (latent, n): Trajectory => ({
+        ...recordOf(latent),
         logReward: rewards.logReward[n],
         ...(untempered && { untempered: untempered[n] }),
         source: 'data',
@@ -48,7 +48,7 @@ export async function seedBuffer(
   if (lost === 0) return { buffer }
   const warning = {
     what: `${lost} of ${given} known latents are none that could be sampled, and were left out`,
-    fix: 'see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed',
+    fix: `see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed${tool ? ', and what the tool writes' : ''}`,
   }
   return { buffer, warning }
 }
@@ -58,15 +58,13 @@ const withoutStop = (tokens: readonly number[], { stop }: Support) =>
   tokens.at(-1) === stop ? tokens.slice(0, -1) : tokens
 
 /** The latent as the sampler would draw it, with the places of what the tool writes; undefined where the tool writes otherwise. */
-async function asDrawn(tokens: readonly number[], tool?: BoundTool): Promise<Latent | undefined> {
-  const inserted: number[] = []
-  for (let next = 0; tool && next < tokens.length; ) {
-    next++ // an action
-    const result = await tool(tokens.slice(0, next))
-    if (result.some((token, i) => token !== tokens[next + i])) return undefined
-    for (const _ of result) inserted.push(next++)
+async function asDrawn(tokens: readonly number[], limits: GrowthLimits): Promise<Latent | undefined> {
+  let latent = emptyLatent
+  while (latent.tokens.length < tokens.length) {
+    latent = await withAction(latent, tokens[latent.tokens.length], limits)
+    if (latent.tokens.some((token, i) => token !== tokens[i])) return undefined
   }
-  return { tokens, inserted }
+  return latent
 }
 
 function isPossible({ tokens, inserted }: Latent, { stop, minTokens, maxTokens, bias }: Support): boolean {
