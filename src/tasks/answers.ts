@@ -3,23 +3,24 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { resample } from '../evaluation/posterior-expectation.ts'
 import { type PosteriorPredictive, posteriorPredictive } from '../evaluation/posterior-predictive.ts'
+import { mostFrequent } from '../evaluation/votes.ts'
+import { logSumExp } from '../log-space.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Draws } from '../random.ts'
 import { scoreEndings } from '../rewards/prefix-scores.ts'
 import { type Reward, tokensOf } from '../rewards/reward.ts'
-import type { Inserted } from '../sampling/latent.ts'
+import type { LatentRecord } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
 import type { Prompt } from '../trainers/prompts.ts'
+import { type WrittenAnswer, writeAnswers } from './open-answers.ts'
 import type { TaskAnswer } from './task.ts'
 
 /** Who answers: the reference model, with an adapter of its own where it was fine-tuned itself. */
 export type Answering = { model: LanguageModel; support: Support; reference?: LoraAdapter }
 
-type LatentTokens = { tokens: readonly number[]; inserted?: Inserted }
-
 /** X as the reference model reads it, and latents that were sampled for it. */
-export type Sampled = { prompt: readonly number[]; latents: readonly LatentTokens[] }
+export type Sampled = { prompt: readonly number[]; latents: readonly LatentRecord[] }
 
 /** X of an answer, where it is not the policy's own prompt. */
 export const promptOf = (
@@ -32,30 +33,55 @@ export const promptOf = (
 export type Judgement = {
   /** [latents], an answer drawn from p(Y | X Z) for each; undefined where what was drawn is none. */
   drawn: (string | undefined)[]
-  /** All answers that there are. */
+  /** The choices, or what was drawn: at most the `MOST_ANSWERS` most frequent. */
   answers: readonly string[]
-  /** Over these answers: p(Y | X Z), averaged over the latents. */
-  predictive: PosteriorPredictive
+  /** Over these answers: p(Y | X Z), averaged over the latents. Undefined where there are none. */
+  predictive: PosteriorPredictive | undefined
 }
+
+/** Each of more written answers than these would be scored after every latent, for next to no probability. */
+const MOST_ANSWERS = 16
 
 /** Draws an answer after each latent, and averages the probabilities of all answers. */
 export async function judge(
   lane: Lane,
   answering: Answering,
-  { choices = {}, stopInText }: TaskAnswer,
+  { choices, open, stopInText }: TaskAnswer,
   sampled: Sampled,
   draws: Draws,
 ): Promise<Judgement> {
-  const answers = Object.keys(choices)
-  const { encodeContinuation } = answering.model.tokenizer
-  const texts = answers.map((answer) => encodeContinuation(choices[answer]))
-  const logAnswers = await scoreAnswers(lane, answering, { ...sampled, texts, stopInText })
-  return {
-    drawn: logAnswers.map((row) => answers[resample(row, 1, draws)[0]]),
-    answers,
-    predictive: posteriorPredictive(logAnswers),
+  if (choices) {
+    const answers = Object.keys(choices)
+    const texts = answers.map((answer) => answering.model.tokenizer.encodeContinuation(choices[answer]))
+    const logAnswers = await scoreAnswers(lane, answering, { ...sampled, texts, stopInText })
+    const drawn = logAnswers.map((row) => answers[resample(row, 1, draws)[0]])
+    return { drawn, answers, predictive: posteriorPredictive(logAnswers) }
   }
+  if (!open) throw new Error('an answer has neither choices nor is open')
+  const written = await writeAnswers(lane, answering, { open, stopInText }, sampled, draws)
+  const drawn = written.map(({ answer }) => answer)
+  const found = mostFrequent(
+    drawn.filter((answer) => answer !== undefined),
+    MOST_ANSWERS,
+  )
+  const answers = found.map(({ value }) => value)
+  if (answers.length === 0) return { drawn, answers, predictive: undefined }
+  // "4" and " 4" may be one answer in two texts: its probability is that of both.
+  const texts = distinct(written.filter(({ answer }) => answer !== undefined && answers.includes(answer)))
+  const scores = await scoreAnswers(lane, answering, {
+    ...sampled,
+    texts: texts.map(({ tokens }) => tokens),
+    stopInText,
+  })
+  const logAnswers = scores.map((row) =>
+    answers.map((answer) => logSumExp(row.filter((_, text) => texts[text].answer === answer))),
+  )
+  return { drawn, answers, predictive: posteriorPredictive(logAnswers) }
 }
+
+const distinct = (written: readonly WrittenAnswer[]): WrittenAnswer[] => [
+  ...new Map(written.map((one) => [one.tokens.join(' '), one])).values(),
+]
 
 /** What the reference model says of texts that follow the prompt itself, as if they were all that may. */
 export async function judgeDirectly(

@@ -61,11 +61,12 @@ export async function evaluateClassification(evaluation: TaskEvaluation, task: C
       }),
     },
   ])
-  const fewer = `${shown.length} of ${DEMONSTRATIONS} demonstrations fit into the context`
+  const wanted = Math.min(DEMONSTRATIONS, evaluation.training.length)
+  const fewer = `${shown.length} of ${wanted} demonstrations fit into the context`
   return {
     figures: Object.fromEntries(figures),
     notes: [
-      ...(shown.length < Math.min(DEMONSTRATIONS, evaluation.training.length) ? [fewer] : []),
+      ...(shown.length < wanted ? [fewer] : []),
       ...methods.flatMap((method) => reasonsOf(method, evaluation, task)),
     ],
     pictures: {
@@ -93,7 +94,7 @@ async function askByRationales(
     }
     return judge(lane, { model, support }, answer, sampled, random.at('answers', name, i))
   })
-  return { name, judgements, predictives: judgements.map(({ predictive }) => predictive) }
+  return { name, judgements, predictives: judgements.map(({ predictive }) => predictive!) } // there are choices
 }
 
 /** The labels' probabilities right after the question. */

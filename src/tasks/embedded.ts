@@ -14,3 +14,5 @@ export const embeddedStories = dataSet('stories', 'jsonl')
 export const embeddedPrompts = dataSet('prompts', 'txt')
 /** Sentences of film reviews with their labels, for subjectivity. */
 export const embeddedReviews = dataSet('reviews', 'jsonl')
+/** Sums of three to five digits, for arithmetic. */
+export const embeddedSums = dataSet('arithmetic', 'jsonl')

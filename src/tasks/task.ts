@@ -24,7 +24,7 @@ export type TaskPrompt = {
 }
 
 /** What of a model a prompt may depend on. */
-export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name'>
+export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name' | 'description'>
 
 /** Where examples come from: files, or rows that the task brings along. */
 export type ExampleSource = { data: string; testData?: string } | readonly Example[]
@@ -56,6 +56,8 @@ export type TaskEvaluation = {
   evaluations: readonly PromptEvaluation[]
   /** Those that the run learned from. */
   training: readonly Example[]
+  /** Those of them that others are shown with. */
+  demonstrations: readonly Example[]
   /** T of R^(1/T). */
   rewardTemperature: number
   random: Random
