@@ -5,6 +5,7 @@ import { formatBytes } from '../files.ts'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
+import { questionsOf } from '../tasks/predict.ts'
 import { evaluateRun, type Report, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type NewRun, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
 import { totalSteps } from '../trainers/config.ts'
@@ -257,6 +258,9 @@ function endScreen(
     `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
     ...pictures.map((line) => `  ${line}`),
     `  ${PROGRAM} sample ${folder} ${Object.keys(task.columns).map(flagOf).join(' ')}`,
+    ...(task.answer
+      ? [`  ${PROGRAM} predict ${folder} ${Object.keys(questionsOf(task).columns).map(flagOf).join(' ')}`]
+      : []),
     `  ${PROGRAM} evaluate ${folder} --samples 512`,
     `  ${PROGRAM} train ${taskWord} --data your-examples.csv`,
   ].join('\n')

@@ -64,7 +64,8 @@ export async function evaluateRun(
   const random = seededRandom(seed)
   const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
   const { training } = await examplesOf(run)
-  const outcome = await task.evaluate?.({ ...what, examples, evaluations, training, random })
+  const { demonstrations } = record
+  const outcome = await task.evaluate?.({ ...what, examples, evaluations, training, demonstrations, random })
   const reported = (result: SamplerResult) => ({
     ...result,
     samples: result.samples.slice(0, REPORTED_SAMPLES).map((sample) => ({

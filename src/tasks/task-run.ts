@@ -59,7 +59,7 @@ export type OpenRun = { folder: string; record: RunRecord; task: Task; model: La
 /** What prompts are made of; their rewards are under the reference model with its adapter, where it has one. */
 export type PromptSource = Pick<OpenRun, 'task'> & {
   model: ModelOutline
-  record: Pick<RunRecord, 'training' | 'chat'>
+  record: PromptRecord
   reference?: LoraAdapter
 }
 
@@ -245,14 +245,18 @@ export const latestReference = ({ folder, model, record }: OpenRun): LoraAdapter
     ? loadAdapter(referenceFolder(folder), model.description)
     : undefined
 
+/** What of a run's record its prompts depend on. */
+export type PromptRecord = Pick<RunRecord, 'training' | 'chat' | 'demonstrations'>
+
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
 export function promptsOf({ task, model, record, reference }: PromptSource, examples: readonly Example[]): Prompt[] {
+  const { chat, demonstrations } = record
   const inputs = examples.map((example) => {
-    const prompt = task.prompt(example, model)
-    const answer = task.answer && answerOf(task.answer(example, model))
+    const prompt = task.prompt(example, model, demonstrations)
+    const answer = task.answer && answerOf(task.answer(example, model, demonstrations))
     return {
       ...prompt,
-      ...(record.chat !== null && { prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }),
+      ...(chat !== null && { prompt: chatTokens(task.chat!(example), chat, model.tokenizer) }),
       ...(reference && { reward: underReference(prompt.reward, reference) }),
       ...(answer && { answer }),
     }
@@ -262,8 +266,9 @@ export function promptsOf({ task, model, record, reference }: PromptSource, exam
 
 const answerOf = ({ beginning, stopInText, right }: TaskAnswer) => right && { text: right.text, beginning, stopInText }
 
-/** A record before it is known how the model is held. */
-type UnplannedRecord = Omit<RunRecord, 'holding'> & Partial<Pick<RunRecord, 'holding'>>
+/** A record before the examples are read and it is known how the model is held. */
+type UnplannedRecord = Omit<RunRecord, 'holding' | 'demonstrations'> &
+  Partial<Pick<RunRecord, 'holding' | 'demonstrations'>>
 
 /**
  * Reads the examples and checks the prompts, then loads the model so that their steps fit into memory, and finishes; where
@@ -277,13 +282,16 @@ async function prepare(
 ): Promise<ReadyRun> {
   const task = await taskOf(given)
   const { training, heldOut } = await examplesOf({ task, record: given })
+  task.check?.(training)
+  const demonstrations = given.demonstrations ?? [...(task.demonstrations?.(training) ?? [])]
   const outline = await outlineModel(given.model.folder)
-  const prompts = promptsOf({ task, record: given, model: outline }, training)
-  if (heldOut.length > 0) promptsOf({ task, record: given, model: outline }, heldOut)
+  const described = { task, record: { ...given, demonstrations }, model: outline }
+  const prompts = promptsOf(described, training)
+  if (heldOut.length > 0) promptsOf(described, heldOut)
   const { threads, device } = given
   const work = workloadOf(outline, given.training, prompts)
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
-  const record: RunRecord = { ...given, holding }
+  const record: RunRecord = { ...described.record, holding }
   const model = await withWeights(outline, holding, { threads, device })
   try {
     const run = { folder, record, task, model }

@@ -25,7 +25,7 @@ export type TaskPrompt = {
 }
 
 /** What of a model a prompt may depend on. */
-export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name'>
+export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name' | 'description'>
 
 /** Where examples come from: files, or rows that the task brings along. */
 export type ExampleSource = { data: string; testData?: string } | readonly Example[]
@@ -59,6 +59,8 @@ export type TaskEvaluation = {
   evaluations: readonly PromptEvaluation[]
   /** Those that the run learned from. */
   training: readonly Example[]
+  /** Those of them that others are shown with. */
+  demonstrations: readonly Example[]
   /** T of R^(1/T). */
   rewardTemperature: number
   random: Random
@@ -90,12 +92,18 @@ export type Task = {
   tool?: Tool
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
+  /** The column of `columns` that holds the right answer: what is only predicted for need not have it. */
+  answerColumn?: string
   /** Where latents lead to an answer. */
-  answer?: (example: Example, model: PromptModel) => TaskAnswer
+  answer?: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskAnswer
   /** What it reports besides. */
   evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
+  /** @throws UserError where there is nothing to learn from these examples together */
+  check?: (training: readonly Example[]) => void
+  /** Those of the training examples that others are shown with. They are chosen once and stay in the run's record. */
+  demonstrations?: (training: readonly Example[]) => readonly Example[]
   /** @throws UserError where the model cannot do this task */
-  prompt: (example: Example, model: PromptModel) => TaskPrompt
+  prompt: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskPrompt
   /** How a chat model is asked for the same latent, instead of by the prompt; absent where it cannot be. */
   chat?: (example: Example) => Chat
 }

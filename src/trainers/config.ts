@@ -37,6 +37,12 @@ export const trainingSchema = z.strictObject({
       minTokens: z.number().int().nonnegative().default(0),
       maxTokens: count.default(16).describe('without the terminal token, which is forced after so many'),
       allowedTokens: z.array(token).min(1).nullable().default(null).describe('ids, or texts of one token each'),
+      allowedCharacters: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe('tokens that are made of these alone are allowed, besides allowedTokens'),
       forbiddenTokens: z.array(token).default([]).describe('ids, or texts of one token each'),
       plainSentence: z
         .boolean()

@@ -7,7 +7,7 @@ import { continuationOf, type Reward, type Text, tokensOf } from '../rewards/rew
 import { checkSupport, type Support } from '../sampling/support.ts'
 import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { stopToken, tokenBias, tokensNamed } from '../tokenizer/vocabulary.ts'
+import { stopToken, tokenBias, tokensNamed, tokensOfCharacters } from '../tokenizer/vocabulary.ts'
 import type { TrainingConfig } from './config.ts'
 
 /** A prompt that latents are sampled for. */
@@ -90,11 +90,16 @@ export function supportOf(
   { description, tokenizer }: LanguageModel,
 ): Support {
   const { vocabulary } = description.dimensions
-  const { allowedTokens, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } = latent
+  const { allowedTokens, allowedCharacters, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } =
+    latent
   const named = (tokens: readonly (number | string)[], where: string) => tokensNamed(tokenizer, tokens, where)
   const nameless = range(tokenizer.vocabularySize, vocabulary) // columns that only pad the matrix stand for no text
+  const allowed = [
+    ...named(allowedTokens ?? [], 'latent.allowedTokens'),
+    ...(allowedCharacters === null ? [] : tokensOfCharacters(tokenizer, allowedCharacters)),
+  ]
   const bias = tokenBias(vocabulary, {
-    ...(allowedTokens && { allowed: named(allowedTokens, 'latent.allowedTokens') }),
+    ...((allowedTokens || allowedCharacters) && { allowed }),
     forbidden: [
       ...named(forbiddenTokens, 'latent.forbiddenTokens'),
       ...(plainSentence ? unfitForSentence(tokenizer) : []),
