@@ -1,6 +1,6 @@
 /**
  * @file Counting the matrix work of programs: 2 · (elements of the result) · (summed extent) floating-point operations for
- * every MatMul and FusedMatMul of a graph, at the sizes of the run. All else (normalisation, softmax, copies) counts as
+ * every MatMul, FusedMatMul and Gemm of a graph, at the sizes of the run. All else (normalisation, softmax, copies) counts as
  * nothing, so the rate says how well the processor is used, including what is lost to everything else.
  */
 import { fromBinary } from '@bufbuild/protobuf'
@@ -40,7 +40,7 @@ function productsOf({ name, bytes }: Program): Product[] {
     return shape
   }
   return graph.node
-    .filter(({ opType }) => opType === 'MatMul' || opType === 'FusedMatMul')
+    .filter(({ opType }) => ['MatMul', 'FusedMatMul', 'Gemm'].includes(opType))
     .map(({ input, output, attribute }) => {
       const transposed = attribute.some(({ name, i }) => name === 'transA' && i === 1n)
       return { result: shapeOfValue(output[0]), summed: shapeOfValue(input[0]).at(transposed ? -2 : -1)! }

@@ -17,6 +17,8 @@ export type LoraConfig = {
   alphaPattern?: Patterns
   /** Scale by alpha/√rank instead of alpha/rank (rank-stabilised LoRA, Kalajdzievski 2023). */
   rankStabilised?: boolean
+  /** Instead of corrections of some layers every weight is trained, as a whole; then there are no targets. */
+  everyWeight?: true
 }
 type Patterns = Readonly<Record<string, number>>
 

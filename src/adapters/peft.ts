@@ -9,6 +9,7 @@ import { UserError } from '../errors.ts'
 import { readJson, writeJson } from '../files.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openSafetensors, writeSafetensors } from '../weights/safetensors.ts'
+import { EVERY_WEIGHT_TYPE, everyWeightAdapter, weightsOf } from './every-weight.ts'
 import { isTarget, type LinearLayer, type LoraAdapter, type LoraConfig, patternOf, rankOf } from './lora.ts'
 
 const CONFIG_FILE = 'adapter_config.json'
@@ -21,9 +22,17 @@ const PREFIX = 'base_model.model.' // PEFT's own two modules around the model
 /** What the config says of the model: its name or path, and the linear layers that could be adapted. */
 export type AdaptedModel = { baseModel: string; layers: readonly LinearLayer[] }
 
-/** Writes an adapter so that PEFT, transformers and `readPeftFolder` load it. The folder is made where it is absent. */
-export function writePeftFolder(folder: string, adapter: LoraAdapter, { baseModel, layers }: AdaptedModel): void {
+/**
+ * Writes an adapter so that PEFT, transformers and `readPeftFolder` load it; one of every weight only the last does. The folder
+ * is made where it is absent.
+ */
+export function writePeftFolder(folder: string, adapter: LoraAdapter, model: AdaptedModel): void {
   mkdirSync(folder, { recursive: true })
+  if (adapter.config.everyWeight) writeEveryWeight(folder, adapter, model)
+  else writeLora(folder, adapter, model)
+}
+
+function writeLora(folder: string, adapter: LoraAdapter, { baseModel, layers }: AdaptedModel): void {
   const { rank, alpha, targets, rankPattern = {}, alphaPattern = {}, rankStabilised = false } = adapter.config
   const named = Object.entries(adapter.weights).map(([name, tensor]) => [PREFIX + name, tensor])
   writeSafetensors(join(folder, WEIGHTS_FILE), Object.fromEntries(named))
@@ -49,6 +58,21 @@ export function writePeftFolder(folder: string, adapter: LoraAdapter, { baseMode
     use_dora: false,
     use_rslora: rankStabilised,
   })
+}
+
+/** A folder of ours, which PEFT refuses by the name of its type. */
+function writeEveryWeight(folder: string, adapter: LoraAdapter, { baseModel }: AdaptedModel): void {
+  writeSafetensors(join(folder, WEIGHTS_FILE), Object.fromEntries(weightsOf(adapter)))
+  writeJson(join(folder, CONFIG_FILE), { peft_type: EVERY_WEIGHT_TYPE, base_model_name_or_path: baseModel })
+}
+
+function readEveryWeight(folder: string): LoraAdapter {
+  const file = openSafetensors(join(folder, WEIGHTS_FILE))
+  try {
+    return everyWeightAdapter(Object.fromEntries([...file.entries.keys()].map((name) => [name, file.read(name)])))
+  } finally {
+    file.close()
+  }
 }
 
 /** Values by patterns of module names. What Python's expressions have and ours do not is refused, never read otherwise. */
@@ -85,6 +109,8 @@ const configSchema = z.looseObject({
     .nullish(),
 })
 
+const typeSchema = z.looseObject({ peft_type: z.unknown() })
+
 type PeftConfig = z.infer<typeof configSchema>
 
 /** Settings under which PEFT computes, or changes the base model, otherwise. They must be absent, false or empty. */
@@ -114,6 +140,7 @@ const UNSUPPORTED = [
  */
 export function readPeftFolder(folder: string): LoraAdapter {
   const where = join(folder, CONFIG_FILE)
+  if (readJson(where, typeSchema).peft_type === EVERY_WEIGHT_TYPE) return readEveryWeight(folder)
   const peft = readJson(where, configSchema)
   const used = UNSUPPORTED.find((key) => isSet(peft[key]))
   if (used) {

@@ -8,6 +8,7 @@ import { defineEvaluate } from './evaluate.ts'
 import { defineExport } from './export.ts'
 import { defineModels } from './models.ts'
 import { withExamples } from './options.ts'
+import { definePredict } from './predict.ts'
 import { defineSample } from './sample.ts'
 import { defineScore } from './score.ts'
 import type { Terminal } from './terminal.ts'
@@ -17,6 +18,7 @@ const commands = [
   defineStart,
   defineTrain,
   defineSample,
+  definePredict,
   defineEvaluate,
   defineCompare,
   defineScore,

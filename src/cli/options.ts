@@ -104,6 +104,7 @@ export type TrainingFlags = {
   method?: string
   objective?: string
   steps?: number
+  emRounds?: number
   seed?: number
 }
 
@@ -111,8 +112,8 @@ export type TrainingFlags = {
 export function trainingOptions({ config, set = [], ...flags }: TrainingFlags): TrainingOptions {
   const file = config === undefined ? {} : readJson(config, z.looseObject({}))
   if (config !== undefined) parseTrainingConfig(file, config)
-  const { method, objective, steps, seed } = flags
-  const named = { method, 'objective.name': objective, steps, seed }
+  const { method, objective, steps, emRounds, seed } = flags
+  const named = { method, 'objective.name': objective, steps, 'em.rounds': emRounds, seed }
   const settings = [...set, ...Object.entries(named).map(([key, value]) => ({ path: key.split('.'), value }))]
   const options = settings
     .filter(({ value }) => value !== undefined)

@@ -101,21 +101,27 @@ export function downloadProgress(output: Output): NonNullable<LoadOptions['onDow
 /** Part of a figure's history that a step leaves as it is: the figures of single steps jump. */
 const SMOOTHING = 0.9
 
-/** The few figures that matter, smoothed over some ten steps. */
+/** The few figures that matter, smoothed over some ten steps of a phase. */
 export function trainingFigures(): (event: Extract<TrainingEvent, { kind: 'step' }>) => string {
-  const smooth: Record<string, number> = {}
+  let smooth: Record<string, number> = {}
+  let current: string | undefined
   const follow = (name: string, value: number) => {
     if (Number.isFinite(value)) smooth[name] = SMOOTHING * (smooth[name] ?? value) + (1 - SMOOTHING) * value
     return smooth[name] ?? Number.NaN
   }
-  return ({ metrics }) => {
+  return ({ metrics, phase }) => {
+    if (phase?.name !== current) smooth = {}
+    current = phase?.name
     const objective = follow('objective', metrics['loss/objective'])
     const logReward = follow('logReward', metrics['reward/logMean'])
+    const lowerBound = follow('lowerBound', metrics['evidence/lowerBound'])
     const rate = follow('rate', metrics['samples/count'] / metrics['time/stepSeconds'])
     const distinct = follow('distinct', metrics['samples/distinctFraction'])
     return [
+      ...(phase ? [`round ${phase.round}, ${phase.name}`] : []),
       `objective ${objective.toFixed(2)}`,
-      `log R ${logReward.toFixed(1)}`,
+      ...(Number.isFinite(logReward) ? [`log R ${logReward.toFixed(1)}`] : []), // not every method asks for rewards
+      ...(Number.isFinite(lowerBound) ? [`log p(Y) at least ${lowerBound.toFixed(2)}`] : []),
       `${rate.toFixed(0)} samples/s`,
       `${(distinct * 100).toFixed(0)}% distinct`,
     ].join(', ')

@@ -3,14 +3,11 @@ import { UserError } from '../errors.ts'
 import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import { seededRandom } from '../random.ts'
 import { drawScored, type ScoredSample } from '../tasks/draw.ts'
-import { tasks } from '../tasks/index.ts'
-import type { Example, Task } from '../tasks/task.ts'
 import { limitsOf, promptsOf } from '../tasks/task-run.ts'
 import { drawResampled, drawWeighted, targetTemperature, type WeightQuality } from '../tasks/weighted-draw.ts'
+import { type ColumnOptions, exampleOf, withColumnOptions } from './columns.ts'
 import {
   type CommonOptions,
-  field,
-  flagOf,
   type HoldingOptions,
   holdingOf,
   refuseTogether,
@@ -24,7 +21,6 @@ import { type SamplerOptions, withSampler } from './sampler.ts'
 import { shownEnd } from './screen.ts'
 import { oneLine, plainTable, printJson, type Terminal } from './terminal.ts'
 
-/** Besides these, the columns of the tasks are options: what to sample for. */
 type SampleOptions = CommonOptions &
   HoldingOptions &
   SamplerOptions & {
@@ -32,8 +28,7 @@ type SampleOptions = CommonOptions &
     seed: number
     weighted?: true
     resample?: number
-    field?: Record<string, string>
-  } & Record<string, unknown>
+  } & ColumnOptions
 
 export function defineSample(program: Command, terminal: Terminal): void {
   const command = program
@@ -50,10 +45,7 @@ export function defineSample(program: Command, terminal: Terminal): void {
     .option('--weighted', "with each sample's share of the posterior, and how far the shares are to be trusted")
     .option('--resample <pool>', 'draw a pool of so many and resample --samples of them by weight', wholeNumber(1))
     .option('--seed <number>', 'every random draw follows from it', wholeNumber(0), 0)
-  const columns = Object.assign({}, ...Object.values(tasks).map((task) => task.columns)) as Record<string, string>
-  for (const [column, what] of Object.entries(columns)) command.option(`--${column} <text>`, what)
-  command.option('--field <column=text>', 'a column of a task of your own; may be repeated', field)
-  withExamples(withCommonOptions(withHoldingOptions(command)), [
+  withExamples(withCommonOptions(withHoldingOptions(withColumnOptions(command))), [
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --samples 16',
     'sample runs/infilling-1 --beginning "Tom had a dog." --ending "They were happy." --resample 512',
     'sample --model models/stories260K --beginning "Tom had a dog." --ending "They were happy." --json',
@@ -108,20 +100,6 @@ function sampleTable(samples: readonly (ScoredSample & { weight?: number })[], e
   ])
   const numbers = [...(hasWeights ? ['weight'] : []), 'log q', 'log R']
   return plainTable([[...numbers, ''], ...rows], { colAligns: [...numbers.map(() => 'right' as const), 'left'] })
-}
-
-/** @throws UserError for a column of the task that is not given, and for one that it does not have */
-function exampleOf({ name, columns, optionalColumns }: Task, options: SampleOptions): Example {
-  const given: Record<string, unknown> = { ...options, ...options.field }
-  const known = Object.keys({ ...columns, ...optionalColumns })
-  const stray = Object.keys(options.field ?? {}).find((column) => !known.includes(column))
-  if (stray !== undefined)
-    throw new UserError({ what: `${name} has no column "${stray}"`, fix: `it has ${known.join(', ')}` })
-  const isGiven = (column: string) => typeof given[column] === 'string' && given[column].trim() !== ''
-  const missing = Object.keys(columns).find((column) => !isGiven(column))
-  if (missing === undefined)
-    return Object.fromEntries(known.filter(isGiven).map((column) => [column, given[column] as string]))
-  throw new UserError({ what: `the ${missing} is missing`, fix: `give it with ${flagOf(missing)}` })
 }
 
 function qualityLine({ logZ, effectiveSamples, samples, paretoK }: WeightQuality): string {

@@ -5,9 +5,8 @@ import { type LanguageModel, type LoadOptions, loadLanguageModel } from '../mode
 import { loadAdapter } from '../models/load-adapter.ts'
 import { findTask } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
-import { chatTemplateOf, latestAdapter, openRun } from '../tasks/task-run.ts'
+import { chatTemplateOf, latestAdapter, latestReference, openRun, type PromptRecord } from '../tasks/task-run.ts'
 import { parseTrainingConfig } from '../trainers/config.ts'
-import type { RunRecord } from '../trainers/run-record.ts'
 
 export type SamplerOptions = LoadOptions & { model?: string; adapter?: string; task?: string; chat?: true }
 
@@ -15,7 +14,9 @@ export type Sampler = {
   task: Task
   model: LanguageModel
   adapter?: LoraAdapter
-  record: Pick<RunRecord, 'training' | 'chat'>
+  /** The reference model's own adapter, where the run trained one. */
+  reference?: LoraAdapter
+  record: PromptRecord
 }
 
 /** Opens what the user names, uses it and lets go of it. A model without a run has the limits that suit the task. */
@@ -32,7 +33,8 @@ export async function withSampler(
       : await openRun(folder, { model: modelName, ...load })
   try {
     const own = adapter !== undefined ? loadAdapter(adapter, run.model.description) : undefined
-    await use({ ...run, adapter: own ?? ('folder' in run ? latestAdapter(run) : undefined) })
+    const ofRun = 'folder' in run ? { adapter: latestAdapter(run), reference: latestReference(run) } : {}
+    await use({ ...run, ...ofRun, ...(own && { adapter: own }) })
   } finally {
     await run.model.dispose()
   }
@@ -44,5 +46,5 @@ async function openModel(name: string, { taskName, chat, load }: ModelUse): Prom
   const task = await findTask(taskName)
   const model = await loadLanguageModel(name, load)
   const training = parseTrainingConfig(task.defaults ?? {}, 'defaults')
-  return { task, model, record: { training, chat: chat ? chatTemplateOf(task, model.path) : null } }
+  return { task, model, record: { training, chat: chat ? chatTemplateOf(task, model.path) : null, demonstrations: [] } }
 }

@@ -5,10 +5,13 @@ import { formatBytes } from '../files.ts'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
 import { tasks } from '../tasks/index.ts'
+import { questionsOf } from '../tasks/predict.ts'
 import { evaluateRun, type Report, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type NewRun, type ReadyRun, resumeRun, startRun, train } from '../tasks/task-run.ts'
+import { totalSteps } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { methodNames } from '../trainers/methods/names.ts'
+import { updatesDone } from '../trainers/state.ts'
 import { interruptible } from './interrupt.ts'
 import {
   type CommonOptions,
@@ -53,6 +56,11 @@ const withRunOptions = (command: Command) =>
         new Option('--objective <name>', 'of gflownet (default: subtrajectory-balance)').choices(objectiveNames),
       )
       .option('--steps <number>', 'updates of the adapter', wholeNumber(1))
+      .option(
+        '--em-rounds <number>',
+        'rounds of expectation-maximisation: --steps updates of the adapter, then em.steps of one of the reference model',
+        wholeNumber(0),
+      )
       .option('--seed <number>', 'every random draw follows from it (default: 0)', wholeNumber(0))
       .option('--out <folder>', 'the run folder, which must not exist (default: the next free runs/<task>-<n>)'),
   )
@@ -136,6 +144,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
       '--method': options.method,
       '--objective': options.objective,
       '--steps': steps,
+      '--em-rounds': options.emRounds,
       '--seed': seed,
       '--weights': options.weights,
       '--memory': options.memory,
@@ -145,7 +154,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
   const run = await resumeRun(folder, { model, device, threads, onDownload: downloadProgress(stderr) }, fromStep)
   stderr.write(
     run.state
-      ? `going on from the checkpoint of step ${run.state.step} of ${run.record.training.steps}\n`
+      ? `going on from the checkpoint of step ${updatesDone(run.state)} of ${totalSteps(run.record.training)}\n`
       : 'there is no checkpoint to go on from: the run starts over\n',
   )
   return run
@@ -163,7 +172,7 @@ async function trainAndEvaluate(run: ReadyRun, terminal: Terminal, { json }: Com
         const stoppedAt = await showTraining(run, terminal, signal)
         if (stoppedAt !== undefined)
           throw new UserError(
-            { what: `stopped after step ${stoppedAt} of ${run.record.training.steps}`, fix: again },
+            { what: `stopped after step ${stoppedAt} of ${totalSteps(run.record.training)}`, fix: again },
             1,
           )
         const trainSeconds = (performance.now() - started) / 1000
@@ -190,7 +199,7 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
       if (event.kind === 'started') {
         const { frozen, trained } = event.parameters
         stderr.write(
-          `${model.name}, ${count(frozen)} parameters as ${heldAs(run)}, and an adapter of ${count(trained)}; `,
+          `${model.name}, ${count(frozen)} parameters as ${heldAs(run)}, and ${run.record.training.em.rounds > 0 ? 'two adapters' : 'an adapter'} of ${count(trained)}; `,
         )
         stderr.write(`${count(training.length)} prompts, ${heldOut.length} held out; ${folder}\n`)
         progress = startProgress(stderr, 'training', event.steps, { from: event.step })
@@ -241,7 +250,7 @@ function endScreen(
 ): string {
   const { folder, heldOut, task, state, record } = run
   const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (too few to hold any out)'
-  const steps = record.training.steps - (state?.step ?? 0)
+  const steps = totalSteps(record.training) - (state ? updatesDone(state) : 0)
   const taskWord = record.taskFile ? relative('.', record.task) : record.task
   return [
     resultScreen(run, report, onWhat),
@@ -249,6 +258,9 @@ function endScreen(
     `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
     ...pictures.map((line) => `  ${line}`),
     `  ${PROGRAM} sample ${folder} ${Object.keys(task.columns).map(flagOf).join(' ')}`,
+    ...(task.answer
+      ? [`  ${PROGRAM} predict ${folder} ${Object.keys(questionsOf(task).columns).map(flagOf).join(' ')}`]
+      : []),
     `  ${PROGRAM} evaluate ${folder} --samples 512`,
     `  ${PROGRAM} train ${taskWord} --data your-examples.csv`,
   ].join('\n')

@@ -12,6 +12,11 @@ export const peftExporter: Exporter = {
   async check({ adapter }) {
     if (!adapter)
       throw new UserError({ what: 'there is no adapter to export', fix: 'name a run, or give one with --adapter' })
+    if (adapter.config.everyWeight)
+      throw new UserError({
+        what: 'every weight was trained, which PEFT has no adapter for',
+        fix: 'export with --merged',
+      })
   },
   write({ path, description, adapter }, folder) {
     writePeftFolder(folder, adapter!, { baseModel: modelFiles(path).name, layers: description.linears })

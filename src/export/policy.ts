@@ -1,4 +1,5 @@
 /** @file What is exported: a model with the adapter folded into its weights, read one tensor at a time. */
+import { weightsOf } from '../adapters/every-weight.ts'
 import { isTarget, type LoraAdapter } from '../adapters/lora.ts'
 import { mergeAdapter } from '../adapters/merge.ts'
 import type { ModelDescription } from '../models/architecture.ts'
@@ -33,15 +34,18 @@ export function openMerged({ path, description, adapter }: Policy): MergedWeight
         .filter(({ module }) => adapter && isTarget(adapter.config, module))
         .map((layer) => [`${layer.module}.weight`, layer]),
     )
+    const whole = new Map(adapter?.config.everyWeight ? weightsOf(adapter) : [])
     return {
       storedNames: names,
       read: (name) => {
+        const trained = whole.get(name)
+        if (trained) return { ...trained, data: trained.data.slice() }
         const weight = weights.read(names.get(name)!)
         const layer = adapted.get(name)
         if (adapter && layer) mergeAdapter(weight, layer, adapter)
         return weight
       },
-      isAdapted: (name) => adapted.has(name),
+      isAdapted: (name) => adapted.has(name) || whole.has(name),
       close: () => weights.close(),
     }
   } catch (error) {

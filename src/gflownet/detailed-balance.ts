@@ -13,14 +13,14 @@ import {
   toFloat,
 } from '../tensor/ops/index.ts'
 import type { Tensor } from '../tensor/tensor.ts'
-import { logPartitionEstimates, meanOverPairs, type Objective } from './objective.ts'
+import { knownEstimates, meanOverPairs, type Objective } from './objective.ts'
 
 /** Σ (u_{i+1} − u_i)² over neighbouring terminal states, divided by their number. */
 export const detailedBalance: Objective = (logProbabilities) => {
-  const present = toFloat(logProbabilities.terminable)
-  const u = logPartitionEstimates(logProbabilities, logProbabilities.terminable)
-  const both = mul(present, next(present))
-  const pairs = { sum: sumAll(mul(both, square(sub(next(u), u)))), weight: sumAll(both) }
+  const u = knownEstimates(logProbabilities)
+  const both = (x: Tensor) => mul(x, next(x))
+  const sum = sumAll(mul(both(logProbabilities.weight), square(sub(next(u), u))))
+  const pairs = { sum, weight: sumAll(both(toFloat(logProbabilities.terminable))) }
   return meanOverPairs(pairs, u, logProbabilities)
 }
 

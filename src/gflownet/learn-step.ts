@@ -13,7 +13,7 @@ import { gradients } from '../tensor/gradient.ts'
 import type { Checkpoint } from '../tensor/ops/checkpoint.ts'
 import { buildProgram } from '../tensor/program.ts'
 import { type Node, nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
-import type { Objective, PrefixLogProbabilities } from './objective.ts'
+import type { Objective } from './objective.ts'
 import { type ObjectiveConfig, objectiveOf } from './objectives.ts'
 import {
   grid,
@@ -29,10 +29,12 @@ import {
 
 /** Latents of one prompt with what the objective compares them to. */
 export type LearnBatch = PromptLatents & {
-  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end. */
-  logRewards: readonly ArrayLike<number>[]
+  /** log R at every prefix of each latent at today's temperature, nats; not read where the latent cannot end, nor by maximum likelihood. */
+  logRewards?: readonly ArrayLike<number>[]
+  /** The probability with which each inner prefix was asked for its reward (−∞ where it was not); absent: all were. */
+  inclusion?: readonly (number | undefined)[]
   /** Learned log Z(X), nats; read by the forms of trajectory balance that learn it. */
-  logPartition: number
+  logPartition?: number
 }
 
 export type LearnResult = {
@@ -47,6 +49,7 @@ const objectiveInputs = {
   logReward: { dtype: 'float32', shape: ['samples', PREFIXES] } as TensorType,
   terminable: yesNo('samples', PREFIXES),
   terminal: yesNo('samples', PREFIXES),
+  weight: { dtype: 'float32', shape: ['samples', PREFIXES] } as TensorType,
   logPartition: { dtype: 'float32', shape: [] } as TensorType,
 }
 
@@ -97,9 +100,9 @@ export function learnProgram(
   const types: Record<string, TensorType> = { ...policyInputTypes(model, constrained), ...matrices, ...objectiveInputs }
   return buildProgram('learn step', types, (inputs) => {
     const policy = policyLogProbabilities(model, inputs, constrained, lora)
-    const { logReward, terminable, terminal, logPartition } = inputs
-    const known: PrefixLogProbabilities = { ...policy, logReward, terminable, terminal, rootTerminable, logPartition }
-    const loss = objective(known)
+    const { logReward, terminable, terminal, weight, logPartition } = inputs
+    const given = { logReward, terminable, terminal, weight, rootTerminable, logPartition }
+    const loss = objective({ ...policy, ...given })
     const learnsPartition = dependsOn(loss, logPartition)
     const names = [...Object.keys(matrices), ...(learnsPartition ? ['logPartition'] : [])]
     const slopes = gradients(
@@ -127,23 +130,37 @@ const HELD: Record<Recomputation, (node: Node) => boolean> = {
   layers: (node) => isCheckpoint(node, 'layer'),
 }
 
+/** Stands where a reward was not asked for, and is read nowhere: no arithmetic on it may give NaN. */
+const LOWEST = -1e30
+
 const dependsOn = (result: Tensor, input: Tensor) => nodesInOrder([result]).includes(input.node)
 
 /** An objective sees states, not tokens: what a tool adds to an action belongs to that action's step. */
-function objectiveFeeds({ latents, inserted, logRewards, logPartition }: LearnBatch, support: Support): NamedTensors {
+function objectiveFeeds(
+  { latents, inserted, logRewards, inclusion, logPartition = 0 }: LearnBatch,
+  support: Support,
+): NamedTensors {
   const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
   const shape = [latents.length, Math.max(2, ...states.map(({ length }) => length))]
   const cells = <T>(of: (latent: number, state: number) => T) => grid(shape[0], shape[1], of)
   const mayEnd = (n: number, k: number) => k < states[n].length && isTerminable(support, k)
+  const isEnd = (n: number, k: number) => k === states[n].length - 1
+  const given = (n: number, k: number) => (mayEnd(n, k) ? (logRewards?.[n][states[n][k]] ?? 0) : 0)
+  // The empty prefix and the whole latent are always asked; of those between only some may be.
+  const weightOf = (n: number, k: number) => {
+    if (!mayEnd(n, k) || given(n, k) === Number.NEGATIVE_INFINITY) return 0
+    return k === 0 || isEnd(n, k) ? 1 : 1 / (inclusion?.[n] ?? 1)
+  }
   return {
     logReward: float32(
       shape,
-      cells((n, k) => (mayEnd(n, k) ? logRewards[n][states[n][k]] : 0)),
+      cells((n, k) => Math.max(given(n, k), LOWEST)),
     ),
+    weight: float32(shape, cells(weightOf)),
     terminable: bool(shape, cells(mayEnd)),
     terminal: bool(
       shape,
-      cells((n, k) => k === states[n].length - 1 && mayEnd(n, k)),
+      cells((n, k) => isEnd(n, k) && mayEnd(n, k)),
     ),
     logPartition: float32([], [logPartition]),
   }

@@ -15,6 +15,11 @@ export type PrefixLogProbabilities = {
   logPrefix: Tensor
   /** Terminal states of the trajectory, [samples, prefixes] yes/no; false after its end and where ⊤ is impossible. */
   terminable: Tensor
+  /**
+   * What each of them counts for, [samples, prefixes]: 1 over the probability with which its reward was asked for, 0 where it was
+   * not. A sum over prefixes, or over pairs of them with the product of both, is then on average the sum over all.
+   */
+  weight: Tensor
   /** The one prefix at which the trajectory ended, [samples, prefixes] yes/no. */
   terminal: Tensor
   /** Is the empty latent a terminal state, so that all trajectories of the prompt share their first estimate? */
@@ -30,6 +35,10 @@ export type Objective = (logProbabilities: PrefixLogProbabilities) => Tensor
 export const logPartitionEstimates = ({ logReward, logStop, logPrefix }: PrefixLogProbabilities, at: Tensor): Tensor =>
   where(at, sub(sub(logReward, logStop), logPrefix), 0)
 
+/** The estimates of the prefixes whose rewards are known, and zero elsewhere, [samples, prefixes]. */
+export const knownEstimates = (logProbabilities: PrefixLogProbabilities): Tensor =>
+  logPartitionEstimates(logProbabilities, greaterOrEqual(logProbabilities.weight, constant(1)))
+
 /** A count to divide by: 1 where there is nothing to count. */
 export const atLeastOne = (count: Tensor): Tensor => where(greaterOrEqual(count, constant(1)), count, 1)
 
@@ -37,18 +46,16 @@ export const atLeastOne = (count: Tensor): Tensor => where(greaterOrEqual(count,
  * The mean of squared differences over the pairs of prefixes of all trajectories. The pairs of a trajectory meet those of
  * others in the empty prefix, which all share. Where the empty latent is not allowed, the mean estimate of the prompt's
  * samples takes its place, one pair for every prefix: without it nothing would compare first tokens.
- * @param pairs weighted sum of the squares and sum of the weights, scalars
- * @param u  [samples, prefixes], zero where not terminable
+ * @param pairs weighted sum of the squares, and of the weights of all pairs, scalars
+ * @param u  [samples, prefixes], zero where not known
  */
 export function meanOverPairs(
   { sum, weight }: { sum: Tensor; weight: Tensor },
   u: Tensor,
-  { terminable, rootTerminable }: Pick<PrefixLogProbabilities, 'terminable' | 'rootTerminable'>,
+  { terminable, weight: known, rootTerminable }: PrefixLogProbabilities,
 ): Tensor {
   if (rootTerminable) return div(sum, atLeastOne(weight))
-  const present = toFloat(terminable)
-  const count = sumAll(present)
-  const mean = div(sumAll(u), atLeastOne(count))
-  const withMean = sumAll(mul(present, square(sub(u, mean))))
-  return div(add(sum, withMean), atLeastOne(add(weight, count)))
+  const mean = div(sumAll(mul(known, u)), atLeastOne(sumAll(known)))
+  const withMean = sumAll(mul(known, square(sub(u, mean))))
+  return div(add(sum, withMean), atLeastOne(add(weight, sumAll(toFloat(terminable)))))
 }

@@ -5,12 +5,11 @@ import { bool, float32, type HostTensor, type NamedTensors } from '../runtime/ho
 import { openRuntime } from '../runtime/node.ts'
 import type { Runtime } from '../runtime/session.ts'
 import { gradients } from '../tensor/gradient.ts'
-import { toFloat } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
-import { logPartitionEstimates, type PrefixLogProbabilities } from './objective.ts'
-import { type ObjectiveConfig, type ObjectiveName, objectiveNames, objectiveOf } from './objectives.ts'
-import { allPairs, weightedPairs } from './subtrajectory-balance.ts'
+import { knownEstimates, type PrefixLogProbabilities } from './objective.ts'
+import { type ObjectiveConfig, objectiveNames, objectiveOf, readsPrefixes } from './objectives.ts'
+import { allPairs, decayedPairs } from './subtrajectory-balance.ts'
 
 const TOLERANCE = 2e-5 // relative; float32 sums of about 50 squares
 
@@ -24,6 +23,8 @@ type Trajectories = {
   /** Which prefixes of every trajectory are terminal states; all if absent. */
   mayEnd?: (prefix: number) => boolean
   rootTerminable?: boolean
+  /** What each terminal state counts for; 1 if absent. */
+  weightOf?: (trajectory: number, prefix: number) => number
   /** What stands in the cells after a trajectory's end. */
   padding?: number
 }
@@ -42,6 +43,7 @@ const types: Record<string, TensorType> = {
   logPrefix: grid,
   terminable: yesNo,
   terminal: yesNo,
+  weight: grid,
   logPartition: { dtype: 'float32', shape: [] },
 }
 
@@ -66,6 +68,7 @@ function feedsOf({
   logRewards,
   logPartition = 0,
   mayEnd = () => true,
+  weightOf = () => 1,
   padding = 0,
 }: Trajectories): Record<string, HostTensor> {
   const prefixes = Math.max(...lengths) + 1
@@ -93,6 +96,10 @@ function feedsOf({
       shape,
       cells((n, i) => i === lengths[n] && mayEnd(i), false),
     ),
+    weight: float32(
+      shape,
+      cells((n, i) => (mayEnd(i) ? weightOf(n, i) : 0), 0),
+    ),
     logPartition: float32([], [logPartition]),
   }
 }
@@ -116,7 +123,7 @@ async function lossAndSlopes(trajectories: Trajectories, config: ObjectiveConfig
 }
 
 /** The objectives that compare with a learned log Z(X). */
-const learnsLogPartition: ObjectiveName[] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
+const learnsLogPartition: ObjectiveConfig['name'][] = ['trajectory-balance', 'rooted-prefix-trajectory-balance']
 
 const variablesOf = ({ name }: ObjectiveConfig) => [
   'logReward',
@@ -190,9 +197,8 @@ describe.each(golden)('with λ = $lambda the golden values come out', (expected)
 
   test('of subtrajectory balance, trajectory by trajectory', async () => {
     const { sums, weights } = await evaluate(all, (known) => {
-      const present = onesWhere(known)
-      const u = logPartitionEstimates(known, known.terminable)
-      const pairs = lambda === 1 ? allPairs(u, present) : weightedPairs(u, present, lambda)
+      const u = knownEstimates(known)
+      const pairs = lambda === 1 ? allPairs(u, known) : decayedPairs(u, known, lambda)
       return { sums: pairs.sum, weights: pairs.weight }
     })
     close(column(sums), expected.subtb_per_sample)
@@ -231,9 +237,6 @@ describe.each(golden)('with λ = $lambda the golden values come out', (expected)
   })
 })
 
-/** Terminable as 0 and 1, as the objectives use it. */
-const onesWhere = ({ terminable }: PrefixLogProbabilities) => toFloat(terminable)
-
 const random = seededRandom(7)
 /** Six trajectories of irregular numbers. */
 function irregular(name: string, shortest = 0): Trajectories {
@@ -247,8 +250,8 @@ function irregular(name: string, shortest = 0): Trajectories {
 test.each([1, 0.9])('with λ = %s only terminal states count, also where others lie between them', async (lambda) => {
   const all = { ...irregular('gaps'), mayEnd: (prefix: number) => prefix % 3 !== 1, padding: 1e6 }
   const { sums, weights } = await evaluate(all, (known) => {
-    const u = logPartitionEstimates(known, known.terminable)
-    const pairs = lambda === 1 ? allPairs(u, onesWhere(known)) : weightedPairs(u, onesWhere(known), lambda)
+    const u = knownEstimates(known)
+    const pairs = lambda === 1 ? allPairs(u, known) : decayedPairs(u, known, lambda)
     return { sums: pairs.sum, weights: pairs.weight }
   })
   const wanted = all.lengths.map((_, n) => pairwise(estimates(all, n), lambda))
@@ -264,8 +267,8 @@ test.each([1, 0.9])('with λ = %s only terminal states count, also where others 
 
 test('the closed form of λ = 1 equals the pairwise one', async () => {
   const outputs = await evaluate(irregular('closed form'), (known) => {
-    const u = logPartitionEstimates(known, known.terminable)
-    const [closed, pairs] = [allPairs(u, onesWhere(known)), weightedPairs(u, onesWhere(known), 1)]
+    const u = knownEstimates(known)
+    const [closed, pairs] = [allPairs(u, known), decayedPairs(u, known, 1)]
     return { closed: closed.sum, pairs: pairs.sum, closedWeight: closed.weight, pairsWeight: pairs.weight }
   })
   expect(Math.max(...column(outputs.pairs))).toBeGreaterThan(100)
@@ -277,6 +280,41 @@ const configs: ObjectiveConfig[] = [
   ...objectiveNames.map((name) => ({ name, lambda: 1 })),
   { name: 'subtrajectory-balance', lambda: 0.8 },
 ]
+
+/** Objectives that read the rewards of prefixes, and not only of whole latents. */
+const ofPrefixes = configs.filter(({ name }) => readsPrefixes(name))
+
+test('objectives are told apart by whether they read the rewards of prefixes', async () => {
+  const all = irregular('inner rewards')
+  const other = {
+    ...all,
+    logRewards: all.logRewards.map((row, n) => row.map((r, i) => (i < all.lengths[n] ? r + 1 + i : r))),
+  }
+  for (const config of configs)
+    expect((await lossOf(all, config)) !== (await lossOf(other, config)), config.name).toBe(readsPrefixes(config.name))
+})
+
+test.each(ofPrefixes)('$name (λ = $lambda) of random inner prefixes is on average that of all', async (config) => {
+  const chance = 0.4
+  const all = { ...irregular('subsets', 4), lengths: [3, 4] }
+  const inner = [...[1, 2].map((i) => [0, i]), ...[1, 2, 3].map((i) => [1, i])]
+  let [loss, slopes] = [0, [] as number[]]
+  for (let subset = 0; subset < 2 ** inner.length; subset++) {
+    const isIn = (k: number) => ((subset >> k) & 1) === 1
+    const probability = inner.reduce((product, _, k) => product * (isIn(k) ? chance : 1 - chance), 1)
+    const weightOf = (n: number, i: number) => {
+      const k = inner.findIndex(([trajectory, prefix]) => trajectory === n && prefix === i)
+      return k < 0 ? 1 : isIn(k) ? 1 / chance : 0
+    }
+    const result = await lossAndSlopes({ ...all, weightOf }, config)
+    loss += probability * result.loss
+    const own = Object.values(result.slopes).flatMap(column)
+    slopes = own.map((slope, k) => (slopes[k] ?? 0) + probability * slope)
+  }
+  const whole = await lossAndSlopes(all, config)
+  close([loss], [whole.loss])
+  close(slopes, Object.values(whole.slopes).flatMap(column))
+})
 
 describe.each(configs)('$name (λ = $lambda)', (config) => {
   const comparesWithPartition = learnsLogPartition.includes(config.name)

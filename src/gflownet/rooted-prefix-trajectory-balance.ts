@@ -1,6 +1,6 @@
 /** @file Rooted-prefix trajectory balance: every prefix of a trajectory is a trajectory of its own, from the root. */
-import { div, square, sub, sumAll, toFloat, where } from '../tensor/ops/index.ts'
-import { atLeastOne, logPartitionEstimates, type Objective } from './objective.ts'
+import { div, mul, square, sub, sumAll, toFloat } from '../tensor/ops/index.ts'
+import { atLeastOne, knownEstimates, type Objective } from './objective.ts'
 
 /**
  * Mean over all prefixes of all samples that may end of (u_i − log Z(X))²: trajectory balance for each of the
@@ -13,7 +13,7 @@ import { atLeastOne, logPartitionEstimates, type Objective } from './objective.t
  * with another target than log R a constraint does not hold at the posterior.
  */
 export const rootedPrefixTrajectoryBalance: Objective = (logProbabilities) => {
-  const { terminable, logPartition } = logProbabilities
-  const residual = where(terminable, sub(logPartitionEstimates(logProbabilities, terminable), logPartition), 0)
-  return div(sumAll(square(residual)), atLeastOne(sumAll(toFloat(terminable))))
+  const { terminable, weight, logPartition } = logProbabilities
+  const squares = mul(weight, square(sub(knownEstimates(logProbabilities), logPartition)))
+  return div(sumAll(squares), atLeastOne(sumAll(toFloat(terminable))))
 }

@@ -1,5 +1,6 @@
 /** @file One sampled latent and its rewards, as plain data: what the objective learns from, the buffer keeps and a run writes. */
 import { z } from 'zod'
+import type { Latent } from '../sampling/latent.ts'
 
 const sources = ['policy', 'tempered', 'replay', 'data'] as const
 
@@ -11,12 +12,22 @@ export type Trajectory = {
   tokens: readonly number[]
   /** The places of tokens that a tool inserted; absent where it inserted none. */
   inserted?: readonly number[]
-  /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end. */
+  /** [prefixes], untempered log R(z_1..z_i ⊤) for i = 0..n, nats; −Infinity where the latent may not end, or was not asked. */
   logReward: readonly number[]
+  /** The probability with which each inner prefix was asked for its reward, independently; absent where all were. */
+  inclusion?: number
   /** [prefixes], the part of `logReward` that the reward temperature leaves alone; absent where it tempers all. */
   untempered?: readonly number[]
   source: TrajectorySource
 }
+
+/** A latent whose reward nobody asks for. */
+export const unrewarded = ({ tokens, inserted }: Latent, source: TrajectorySource): Trajectory => ({
+  tokens,
+  ...(inserted.length > 0 && { inserted }),
+  logReward: new Array<number>(tokens.length + 1).fill(Number.NaN),
+  source,
+})
 
 /** log R of the whole latent, untempered. */
 export const terminalLogReward = ({ tokens, logReward }: Trajectory) => logReward[tokens.length]
@@ -31,6 +42,7 @@ export const trajectorySchema = z
     tokens: z.array(z.number().int().nonnegative()),
     inserted: z.array(z.number().int().nonnegative()).optional(),
     logReward: logRewards(),
+    inclusion: z.number().gt(0).lt(1).optional(),
     untempered: logRewards().optional(),
     source: z.enum(sources),
   })

@@ -1,7 +1,8 @@
 /**
- * @file The frozen weights of a model inside a graph. Matrices may be stored in fewer bits (`model.storage`); vectors
+ * @file The weights of a model inside a graph: the frozen ones, unless an adapter trains them as a whole. Matrices may be stored in fewer bits (`model.storage`); vectors
  * are always float32: they are small, and norms need them exact.
  */
+import { trainedName } from '../adapters/every-weight.ts'
 import type { StoredMatrix } from '../tensor/ops/index.ts'
 import { fitsBlocks, type Storage, storedTypes } from '../tensor/ops/stored.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -29,10 +30,18 @@ export function weightInputs(model: ModelDescription): Record<string, TensorType
   return types
 }
 
-/** A weight matrix of a model, from the inputs of a program. */
-export function frozenMatrix(model: ModelDescription, inputs: Record<string, Tensor>, name: string): StoredMatrix {
+/** A weight matrix of a model, from the inputs of a program: that of the adapter, where it has one. */
+export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>, name: string): StoredMatrix {
   const shape = model.weights[name]
   if (shape?.length !== 2) throw new Error(`the architecture asks for a matrix that it does not declare: ${name}`)
+  const trained = inputs[trainedName(name)]
+  if (trained) return { storage: 'float32', shape, parts: [trained] }
   const storage = storageOf(model, name)
   return { storage, shape, parts: Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`]) }
+}
+
+/** The same of a vector. */
+export function vectorOf({ weights }: ModelDescription, inputs: Record<string, Tensor>, name: string): Tensor {
+  if (!weights[name]) throw new Error(`the architecture asks for a weight that it does not declare: ${name}`)
+  return inputs[trainedName(name)] ?? inputs[name]
 }

@@ -3,6 +3,7 @@
  * logit of a chosen token is one row of the head times one hidden state, so that [tokens, vocabulary] feeds one
  * log-sum-exp and nothing else.
  */
+import type { LoraConfig } from '../adapters/lora.ts'
 import {
   add,
   gather,
@@ -19,21 +20,25 @@ import {
 } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
-import { frozenMatrix, weightInputs } from './frozen.ts'
+import { matrixOf, vectorOf, weightInputs } from './frozen.ts'
+import { adapterInputs } from './linear.ts'
 
 /** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one. */
 export type Head = { weight: StoredMatrix; bias?: Tensor }
 
-/** What a program needs that uses the head alone. */
-export function headInputs(model: ModelDescription): Record<string, TensorType> {
-  const isItsOwn = (name: string) => name === model.head || name.startsWith(`${model.head}.`) || name === model.headBias
-  return Object.fromEntries(Object.entries(weightInputs(model)).filter(([name]) => isItsOwn(name)))
+/** What a program needs that uses the head alone: that of the model, or of an adapter that has one. */
+export function headInputs(model: ModelDescription, adapter?: LoraConfig): Record<string, TensorType> {
+  const all = { ...weightInputs(model), ...(adapter?.everyWeight && adapterInputs(model, adapter)) }
+  const isOf = (part: string | undefined) => (name: string) =>
+    part !== undefined && (name === part || name.startsWith(`${part}.`))
+  const [isWeight, isBias] = [isOf(model.head), isOf(model.headBias)]
+  return Object.fromEntries(Object.entries(all).filter(([name]) => isWeight(name) || isBias(name)))
 }
 
 /** The head among a program's inputs. */
 export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>): Head => ({
-  weight: frozenMatrix(model, inputs, model.head),
-  ...(model.headBias && { bias: inputs[model.headBias] }),
+  weight: matrixOf(model, inputs, model.head),
+  ...(model.headBias && { bias: vectorOf(model, inputs, model.headBias) }),
 })
 
 /** All logits, [queries, vocabulary]. */

@@ -12,7 +12,10 @@ export type Lane = {
   readonly runtime: Runtime
   /** The session of a program, opened when it is first asked for. Weights are bound to it. */
   session(key: string, build: () => Program): Promise<Session>
-  /** The matrices of an adapter, uploaded when another adapter than last time is asked for. */
+  /**
+   * The matrices of an adapter. Those of two stay: a policy's and a reference model's. An adapter with the config of one
+   * that is there (the same object) is the same one after an update, and takes its place.
+   */
   adapter(adapter: LoraAdapter): Promise<Record<string, ResidentTensor>>
 }
 
@@ -70,9 +73,12 @@ export async function openLanes(
   }
 }
 
+/** Adapters that a lane holds. */
+const ADAPTERS = 2
+
 function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
   const sessions = new Map<string, Promise<Session>>()
-  let uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> } | undefined
+  const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
   return {
     runtime,
     session(key, build) {
@@ -85,10 +91,17 @@ function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): La
       return session
     },
     async adapter(adapter) {
-      if (uploaded?.of === adapter) return uploaded.matrices
-      if (uploaded) await runtime.release(Object.values(uploaded.matrices))
-      uploaded = { of: adapter, matrices: await runtime.upload(adapter.weights) }
-      return uploaded.matrices
+      const earlier = uploaded.findIndex(({ of }) => of.config === adapter.config)
+      const [known] = earlier >= 0 ? uploaded.splice(earlier, 1) : []
+      if (known?.of === adapter) {
+        uploaded.push(known)
+        return known.matrices
+      }
+      const gone = known ?? (uploaded.length < ADAPTERS ? undefined : uploaded.shift())
+      if (gone) await runtime.release(Object.values(gone.matrices))
+      const matrices = await runtime.upload(adapter.weights)
+      uploaded.push({ of: adapter, matrices })
+      return matrices
     },
   }
 }

@@ -49,3 +49,13 @@ test('computing twice needs less the more of it there is', () => {
   )
   expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))
 })
+
+test('training every weight is counted: the weights, their gradients, moments and copies', () => {
+  const held = { storage: 'float16', recompute: 'layers' } as const
+  const parameters = storedBytes(large, 'float32') / 4
+  const bytes = (trained: number) => expectedBytes(large, held, { ...ORDINARY_WORK, trained })
+  expect((bytes(parameters) - bytes(0)) / (4 * parameters)).toBe(9)
+  expect(() =>
+    planMemory(large, { work: { ...ORDINARY_WORK, trained: parameters }, lanes: 1, availableBytes: 24e9 }),
+  ).toThrow(/are available; choose/)
+})

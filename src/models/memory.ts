@@ -31,7 +31,7 @@ export type Workload = {
   latentTokens: number
   /** Tokens that are scored after every prefix of every latent. */
   endingTokens: number
-  /** Parameters of the adapter. */
+  /** Parameters that are trained: those of the adapters. */
   trained: number
 }
 
@@ -48,6 +48,8 @@ const NODE_BYTES = 120e6 // Node, the runtime's library and a tokenizer
 const FLOAT = 4
 /** Copies of an adapter: its own, the runtime's, gradients, two moments, and an update under way. */
 const ADAPTER_COPIES = 7
+/** Gradients while they are made: themselves, and the parts that they are summed from. */
+const GRADIENT_COPIES = 2
 /** Values that a layer holds for the backward pass, in multiples of what leaves its linear layers. */
 const HELD: Record<Recomputation, number> = { nothing: 2.6, cheap: 1.35, layers: 0 }
 
@@ -83,7 +85,8 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
       decoded +
       2.2 * latent * logits +
       FLOAT * tokens * layers * (HELD[recompute] * linear + (recompute === 'nothing' ? 0 : width)) +
-      FLOAT * tokens * 3 * linear, // the layer under way
+      FLOAT * tokens * 3 * linear + // the layer under way
+      GRADIENT_COPIES * FLOAT * work.trained,
   }
 }
 

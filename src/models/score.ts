@@ -53,7 +53,7 @@ export async function scoreTree(
       const indices = [...questions.keys()].filter((i) => (questions[i].mayStop !== undefined) === within)
       if (indices.length === 0) continue
       const part = indices.map((i) => questions[i])
-      const found = await answer(lane, model, hidden, part, within ? limits : undefined)
+      const found = await answer(lane, { model, adapter }, hidden, part, within ? limits : undefined)
       for (const [k, i] of indices.entries()) answers[i] = found[k]
     }
     return answers
@@ -68,8 +68,8 @@ export async function textLogits(
 ): Promise<Float32Array> {
   const packed = packTree({ prompt: tokens, latents: [] })
   return withHiddenStates(lane, model, adapter, packed, async (hidden) => {
-    const session = await lane.session('logits', () => logitsProgram(model))
-    const { outputs } = await session.run({ hidden })
+    const session = await lane.session(`logits ${headKey(adapter)}`, () => logitsProgram(model, adapter?.config))
+    const { outputs } = await session.run({ hidden, ...(adapter && (await lane.adapter(adapter))) })
     return (outputs.logits.data as Float32Array).slice(0, tokens.length * model.dimensions.vocabulary)
   })
 }
@@ -96,14 +96,15 @@ async function withHiddenStates<Result>(
 /** Questions by the hidden state that they ask, a bounded number of logits at a time. */
 async function answer(
   lane: Lane,
-  model: ModelDescription,
+  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
   hidden: ResidentTensor,
   questions: readonly Question[],
   limits?: Limits,
 ) {
-  const session = await lane.session(`token log-probabilities ${limits !== undefined}`, () =>
-    answerProgram(model, limits !== undefined),
+  const session = await lane.session(`token log-probabilities ${limits !== undefined} ${headKey(adapter)}`, () =>
+    answerProgram(model, limits !== undefined, adapter?.config),
   )
+  const trained = adapter && (await lane.adapter(adapter))
   // The same state is asked twice where ⊤ may follow it in one latent and not in another, with fewer actions in it.
   const stateOf = ({ after, mayStop }: Question) => 2 * after + (mayStop ? 1 : 0)
   const byState = new Map<number, number[]>()
@@ -120,6 +121,7 @@ async function answer(
     const asked = part.flatMap((state, query) => byState.get(state)!.map((question) => ({ query, question })))
     const { outputs } = await session.run({
       hidden,
+      ...trained,
       queries: int64(
         [part.length],
         part.map((state) => Math.floor(state / 2)),
@@ -146,6 +148,9 @@ async function answer(
   return answers
 }
 
+/** Tells programs whose head an adapter has from those whose head is the model's. */
+const headKey = (adapter: LoraAdapter | undefined) => adapter?.config.everyWeight ?? false
+
 const hiddenType = (model: ModelDescription): TensorType => ({
   dtype: 'float32',
   shape: ['tokens', model.dimensions.width],
@@ -167,7 +172,7 @@ export function hiddenProgram(model: ModelDescription, branches: boolean, lora?:
   }))
 }
 
-function answerProgram(model: ModelDescription, limited: boolean): Program {
+function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraConfig): Program {
   const whole = (...shape: Dim[]): TensorType => ({ dtype: 'int64', shape })
   const limits: Record<string, TensorType> = {
     bias: { dtype: 'float32', shape: [model.dimensions.vocabulary] },
@@ -175,7 +180,7 @@ function answerProgram(model: ModelDescription, limited: boolean): Program {
     mayStop: { dtype: 'bool', shape: ['queries', 1] },
   }
   const types: Record<string, TensorType> = {
-    ...headInputs(model),
+    ...headInputs(model, lora),
     hidden: hiddenType(model),
     queries: whole('queries'),
     from: whole('pairs'),
@@ -198,8 +203,8 @@ function answerProgram(model: ModelDescription, limited: boolean): Program {
   })
 }
 
-function logitsProgram(model: ModelDescription): Program {
-  return buildProgram('logits', { ...headInputs(model), hidden: hiddenType(model) }, (inputs) => ({
+function logitsProgram(model: ModelDescription, lora?: LoraConfig): Program {
+  return buildProgram('logits', { ...headInputs(model, lora), hidden: hiddenType(model) }, (inputs) => ({
     logits: logits(inputs.hidden, headOf(model, inputs)),
   }))
 }

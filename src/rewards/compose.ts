@@ -1,4 +1,5 @@
 /** @file Rewards made of rewards: product, power, and terms that a reward temperature leaves alone. */
+import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { type PrefixRewards, type PrefixValues, type Reward, sumParts } from './reward.ts'
 
@@ -56,6 +57,12 @@ export const untempered = (reward: Reward): Reward => ({
     const parts = termsOf(reward.name, scored)
     return { ...scored, parts, untempered: Object.keys(parts) }
   },
+})
+
+/** The same reward under a reference model that has an adapter of its own. */
+export const underReference = (reward: Reward, adapter: LoraAdapter): Reward => ({
+  ...reward,
+  score: (context, latents) => reward.score({ ...context, adapter }, latents),
 })
 
 /** The terms of a reward; one that names none is one term. */

@@ -22,6 +22,8 @@ export type RewardContext = {
   prompt: readonly number[]
   /** Only the whole latents are of interest: rewards at shorter prefixes need not be computed, and are −∞. */
   onlyWhole?: boolean
+  /** Of inner prefixes (neither empty nor whole) only those of these lengths are of interest, for each latent: [samples]. */
+  innerPrefixes?: readonly ReadonlySet<number>[]
   /** The tokens of each latent that a tool inserted; absent where no tool had a part. */
   inserted?: readonly Inserted[]
 }
@@ -58,16 +60,18 @@ export const defineReward = (name: string, score: ScoreLatents): Reward & Requir
 
 /** The prefixes of each latent at which the reward is asked for, by their lengths: those where the latent may end. */
 export const askedPrefixes = (
-  { support, onlyWhole, inserted }: Asked,
+  { support, onlyWhole, innerPrefixes, inserted }: Asked,
   latents: readonly (readonly number[])[],
 ): number[][] =>
-  latents.map(({ length }, n) =>
-    statesOf(length, inserted?.[n]).filter(
-      (prefix, actions) => isTerminable(support, actions) && (!onlyWhole || prefix === length),
-    ),
-  )
+  latents.map(({ length }, n) => {
+    const isAsked = (prefix: number) =>
+      prefix === length || (!onlyWhole && (prefix === 0 || !innerPrefixes || innerPrefixes[n].has(prefix)))
+    return statesOf(length, inserted?.[n]).filter(
+      (prefix, actions) => isTerminable(support, actions) && isAsked(prefix),
+    )
+  })
 
-export type Asked = Pick<RewardContext, 'support' | 'onlyWhole' | 'inserted'>
+export type Asked = Pick<RewardContext, 'support' | 'onlyWhole' | 'innerPrefixes' | 'inserted'>
 
 /** Sums named parts where the reward is asked for; −∞ elsewhere. */
 export function sumParts(

@@ -186,7 +186,7 @@ function decodeProgram(
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
-      ...linearLayers(model, inputs, lora),
+      ...linearLayers(model, inputs, lora, { fewTokens: true }),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present, grid),
     })
     const newest = grid ? gather(hidden, grid.last) : hidden

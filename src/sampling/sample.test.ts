@@ -108,3 +108,21 @@ test('a row that ends early does not change what the others draw', async () => {
   const few = await sample(5, { temperature: 1.5 })
   expect(few).toEqual(many.slice(0, 5))
 })
+
+test('a latent after a beginning is the one that the prompt with that beginning gives, in a batch of unequal ones', async () => {
+  const beginnings = [' little girl', ' big red dog who was', ' cat'].map((text) =>
+    model.tokenizer.encodeContinuation(text),
+  )
+  const draws = () => seededRandom(9).at('beginnings')
+  const sampler = { model: model.description, support, adapter }
+  const temperatures = [1, 1, 1]
+  const together = await model.lanes.use((lane) =>
+    sampleLatents(lane, sampler, { prompt, temperatures, draws: draws(), beginnings }),
+  )
+  for (const [n, beginning] of beginnings.entries()) {
+    const alone = await model.lanes.use((lane) =>
+      sampleLatents(lane, sampler, { prompt: [...prompt, ...beginning], temperatures, draws: draws() }),
+    )
+    expect(together[n]).toEqual(alone[n]) // equal draws, and no logits are close enough to an edge to differ
+  }
+})

@@ -21,7 +21,13 @@ export type Sampler = { model: ModelDescription; adapter?: LoraAdapter; support:
  * A latent for each temperature, above 0. Temperature 1 is the policy itself; logits are divided by others. One uniform
  * number per action and sample is taken from `draws`, so that equal draws give equal latents.
  */
-export type Sampling = { prompt: readonly number[]; temperatures: readonly number[]; draws: Draws }
+export type Sampling = {
+  prompt: readonly number[]
+  temperatures: readonly number[]
+  draws: Draws
+  /** [samples][at least one], tokens that stand between the prompt and each latent; default: none. */
+  beginnings?: readonly (readonly number[])[]
+}
 
 /** Samples latents of support.minTokens to support.maxTokens tokens, without ⊤, in the order of the temperatures. */
 export async function sampleLatents(
@@ -39,10 +45,11 @@ export async function sampleLatents(
 export async function sampleWithTool(
   lane: Lane,
   { model, adapter, support, tool }: Sampler,
-  { prompt, temperatures, draws }: Sampling,
+  { prompt, temperatures, draws, beginnings }: Sampling,
 ): Promise<Latent[]> {
   const { vocabulary, contextLength } = model.dimensions
-  const limits = { support, tool, room: contextLength - prompt.length }
+  const before = prompt.length + Math.max(0, ...(beginnings ?? []).map(({ length }) => length))
+  const limits = { support, tool, room: contextLength - before }
   const latents = temperatures.map(() => emptyLatent)
   let open = [...latents.keys()]
 
@@ -63,6 +70,10 @@ export async function sampleWithTool(
 
   return withDecoder(lane, { model, adapter }, prompt, drawing, async (decoder) => {
     let { drawn } = await decoder.start(choice(0))
+    if (beginnings) {
+      const first = { parents: beginnings.map(() => 0), tokens: beginnings }
+      ;({ drawn } = await decoder.advance(first, choice(0)))
+    }
     for (let actions = 1; ; actions++) {
       const chosen = open.map((sample, row) => ({ sample, row, action: Number(drawn.data[row]) }))
       const goesOn = chosen.filter(({ action }) => action !== support.stop)
@@ -75,7 +86,7 @@ export async function sampleWithTool(
       )
       if (goesOn.length === 0 || isForced(support, actions)) return latents
       open = goesOn.map(({ sample }) => sample)
-      const parents = goesOn.map(({ row }) => (actions === 1 ? 0 : row)) // at first every row continues the prompt
+      const parents = goesOn.map(({ row }) => (actions === 1 && !beginnings ? 0 : row)) // at first every row continues the prompt
       ;({ drawn } = await decoder.advance({ parents, tokens }, choice(actions)))
     }
   })

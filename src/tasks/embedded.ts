@@ -12,3 +12,7 @@ export const embeddedModel = inPackage('models/stories260K')
 export const embeddedStories = dataSet('stories', 'jsonl')
 /** One to three sentences each, for continuation. */
 export const embeddedPrompts = dataSet('prompts', 'txt')
+/** Sentences of film reviews with their labels, for subjectivity. */
+export const embeddedReviews = dataSet('reviews', 'jsonl')
+/** Sums of three to five digits, for arithmetic. */
+export const embeddedSums = dataSet('arithmetic', 'jsonl')

@@ -21,7 +21,13 @@ export function filesOf({ examples, name }: Task, { data, testData }: DataFiles)
 }
 
 /** The examples of a run. @throws UserError where its data has changed */
-export async function examplesOf({ task, record }: { task: Task; record: Omit<RunRecord, 'holding'> }) {
+export async function examplesOf({
+  task,
+  record,
+}: {
+  task: Task
+  record: Pick<RunRecord, 'data' | 'testData' | 'columns' | 'training'>
+}) {
   const { data, testData, columns, training } = record
   const read = async (file: HashedFile) => {
     await refuseChanged(file)

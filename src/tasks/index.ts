@@ -1,14 +1,18 @@
 /** @file The table name → task. */
 import { UserError } from '../errors.ts'
 import { nearestName } from '../nearest-name.ts'
+import { arithmetic } from './arithmetic.ts'
 import { continuation } from './continuation.ts'
 import { infilling } from './infilling.ts'
+import { subjectivity } from './subjectivity.ts'
 import type { Task } from './task.ts'
 import { isTaskFile, loadTaskFile } from './user-task.ts'
 
 export const tasks: Readonly<Record<string, Task>> = {
   [infilling.name]: infilling,
   [continuation.name]: continuation,
+  [subjectivity.name]: subjectivity,
+  [arithmetic.name]: arithmetic,
 }
 
 /** One of our tasks, or that of a user's file. @throws UserError where there is none, or the file says none */

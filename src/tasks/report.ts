@@ -23,7 +23,7 @@ import { baselinePicture } from './baseline-picture.ts'
 import { type BaselineReport, reportBaselines } from './baseline-report.ts'
 import { examplesOf } from './examples.ts'
 import type { Example, Outcome } from './task.ts'
-import { limitsOf, type OpenRun, promptsOf } from './task-run.ts'
+import { latestReference, limitsOf, type OpenRun, promptsOf } from './task-run.ts'
 import { targetTemperature } from './weighted-draw.ts'
 
 /** The samplers that are compared; the base model without an adapter is held to the same prompts and limits. */
@@ -102,8 +102,9 @@ export async function evaluateRun(
   const started = performance.now()
   const rewardTemperature = targetTemperature(record.training)
   const samplers: Record<SamplerName, LoraAdapter | undefined> = { base: undefined, tuned: adapter }
-  const prompts = promptsOf(run, examples)
-  const what = { model, samplers, prompts, ...limitsOf(run), rewardTemperature }
+  const reference = latestReference(run)
+  const prompts = promptsOf({ ...run, reference }, examples)
+  const what = { model, reference, samplers, prompts, ...limitsOf(run), rewardTemperature }
   const random = seededRandom(seed)
   const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
   const { training } = await examplesOf(run)
@@ -115,7 +116,7 @@ export async function evaluateRun(
     }))
   const outcome = await task.evaluate?.({
     ...what,
-    ...{ examples, evaluations, training, random },
+    ...{ examples, evaluations, training, demonstrations: record.demonstrations, random },
     ...(compared && { baselines: compared }),
     ...(encoder && { encoder }),
   })

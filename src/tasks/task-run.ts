@@ -14,12 +14,14 @@ import {
   localModel,
   type ModelOutline,
   outlineModel,
+  parameterCount,
   planHolding,
   withWeights,
 } from '../models/language-model.ts'
 import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
 import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
 import { modelFiles } from '../models/model-files.ts'
+import { underReference } from '../rewards/compose.ts'
 import { grantedCores } from '../runtime/threads.ts'
 import type { Support } from '../sampling/support.ts'
 import { type BoundTool, bindTool } from '../sampling/tools.ts'
@@ -37,21 +39,29 @@ import {
   nextRunFolder,
   readRecord,
   recorded,
+  referenceFolder,
   refuseExisting,
   rewind,
   writeRecord,
 } from '../trainers/run-folder.ts'
 import { hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
 import type { TrainingState } from '../trainers/state.ts'
-import { fineTune } from '../trainers/train.ts'
+import { checkTraining, fineTune } from '../trainers/train.ts'
 import { examplesOf, filesOf, refuseChanged } from './examples.ts'
 import { findTask } from './index.ts'
-import type { Example, Task } from './task.ts'
+import type { Example, Task, TaskAnswer } from './task.ts'
 import { tryReward, tryTool } from './try-reward.ts'
 import { isTaskFile } from './user-task.ts'
 
 /** A run and its model. Whoever opened it disposes the model. */
 export type OpenRun = { folder: string; record: RunRecord; task: Task; model: LanguageModel }
+
+/** What prompts are made of; their rewards are under the reference model with its adapter, where it has one. */
+export type PromptSource = Pick<OpenRun, 'task'> & {
+  model: ModelOutline
+  record: PromptRecord
+  reference?: LoraAdapter
+}
 
 /** A run that is ready to train: from its beginning, or from a state. */
 export type ReadyRun = OpenRun & {
@@ -101,7 +111,7 @@ export async function startRun(options: NewRun): Promise<ReadyRun> {
   const { data, testData } = filesOf(task, options)
   const ofFile = (file: string | undefined) => (file === undefined ? null : hashedFileOf(file))
   const files = { data: await ofFile(data), testData: await ofFile(testData) } // before a model is fetched for them
-  const training = trainingOf(task, options)
+  const training = configOf(task, options)
   const model = await recordOfModel(options.model, options)
   const adapter = options.adapter === undefined ? null : recordOfAdapter(options.adapter, model.folder)
   const record: UnplannedRecord = {
@@ -137,17 +147,18 @@ export function chatTemplateOf(task: Task, model: string): string {
 }
 
 /** The training config, where `lora` says what is trained. @throws UserError where that is asked for twice */
-function trainingOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
+function configOf(task: Task, { training = {}, adapter }: NewRun): TrainingConfig {
   const config = parseTrainingConfig(withDefaults(task.defaults ?? {}, training), 'config')
   if (adapter === undefined) return config
-  if (training.lora !== undefined)
+  if (training.lora !== undefined || training.parameters !== undefined)
     throw new UserError({
-      what: 'an adapter to start from does not go with lora options: it has its own rank, alpha and targets',
+      what: `an adapter to start from does not go with ${training.lora ? 'lora options' : 'parameters'}: it has its own rank, alpha and targets, or every weight`,
       where: adapter,
       fix: 'leave them out',
     })
-  const { rank, alpha, targets } = readPeftFolder(adapter).config
-  return { ...config, lora: { rank, alpha, targets: [...targets] } }
+  const { rank, alpha, targets, everyWeight } = readPeftFolder(adapter).config
+  if (everyWeight) return { ...config, parameters: 'all' }
+  return { ...config, parameters: 'lora', lora: { rank, alpha, targets: [...targets] } }
 }
 
 /** @throws UserError where the adapter cannot be read, or was made for another model */
@@ -187,19 +198,24 @@ export async function openRun(folder: string, changes: Reopening = {}): Promise<
 }
 
 /** The events of a run's training; what they say is in its folder before it is handed on. */
-export const train = ({ folder, record, task, model, prompts, adapter, state }: ReadyRun, signal?: AbortSignal) =>
-  recorded(
-    fineTune({
-      ...record.training,
-      model,
-      prompts: prompts.map(({ name, tokens, reward, known }) => ({ name, prompt: tokens, reward, known })),
-      adapter,
-      tool: task.tool,
-      resume: state,
-      signal,
-    }),
-    { folder, model, keep: record.training.checkpoints.keep },
-  )
+export const train = (run: ReadyRun, signal?: AbortSignal) =>
+  recorded(fineTune({ ...trainingOf(run), adapter: run.adapter, resume: run.state, signal }), {
+    folder: run.folder,
+    model: run.model,
+    keep: run.record.training.checkpoints.keep,
+  })
+
+/** What a run trains on, and how. */
+const trainingOf = ({ record, task, model, prompts }: Pick<ReadyRun, 'record' | 'task' | 'model' | 'prompts'>) => ({
+  ...record.training,
+  model,
+  tool: task.tool,
+  prompts: prompts.map(({ tokens, answer, ...prompt }) => ({
+    ...prompt,
+    prompt: tokens,
+    ...(answer && { answer: { ...answer, text: answer.tokens } }),
+  })),
+})
 
 /** The adapter of a run's latest checkpoint. @throws UserError where there is none yet */
 export function latestAdapter({ folder, model }: OpenRun): LoraAdapter {
@@ -223,27 +239,36 @@ export const limitsOf = ({
   support: supportOf(record.training, model),
   ...(task.tool && { tool: bindTool(task.tool, model.tokenizer) }),
 })
+/** The reference model's own adapter of a run's latest checkpoint; undefined where it has none, and is as it was. */
+export const latestReference = ({ folder, model, record }: OpenRun): LoraAdapter | undefined =>
+  record.training.em.rounds > 0 && hasCheckpoint(folder)
+    ? loadAdapter(referenceFolder(folder), model.description)
+    : undefined
+
+/** What of a run's record its prompts depend on. */
+export type PromptRecord = Pick<RunRecord, 'training' | 'chat' | 'demonstrations'>
 
 /** Prompts of examples, checked. @throws UserError for one that leaves no room for the latent */
-export const promptsOf = (
-  {
-    task,
-    model,
-    record,
-  }: Pick<OpenRun, 'task'> & { model: ModelOutline; record: Pick<RunRecord, 'training' | 'chat'> },
-  examples: readonly Example[],
-): Prompt[] =>
-  resolvePrompts(
-    examples.map((example) => {
-      const prompt = task.prompt(example, model)
-      if (record.chat === null) return prompt
-      return { ...prompt, prompt: chatTokens(task.chat!(example), record.chat, model.tokenizer) }
-    }),
-    { model, maxTokens: record.training.latent.maxTokens },
-  )
+export function promptsOf({ task, model, record, reference }: PromptSource, examples: readonly Example[]): Prompt[] {
+  const { chat, demonstrations } = record
+  const inputs = examples.map((example) => {
+    const prompt = task.prompt(example, model, demonstrations)
+    const answer = task.answer && answerOf(task.answer(example, model, demonstrations))
+    return {
+      ...prompt,
+      ...(chat !== null && { prompt: chatTokens(task.chat!(example), chat, model.tokenizer) }),
+      ...(reference && { reward: underReference(prompt.reward, reference) }),
+      ...(answer && { answer }),
+    }
+  })
+  return resolvePrompts(inputs, { model, maxTokens: record.training.latent.maxTokens })
+}
 
-/** A record before it is known how the model is held. */
-type UnplannedRecord = Omit<RunRecord, 'holding'> & Partial<Pick<RunRecord, 'holding'>>
+const answerOf = ({ beginning, stopInText, right }: TaskAnswer) => right && { text: right.text, beginning, stopInText }
+
+/** A record before the examples are read and it is known how the model is held. */
+type UnplannedRecord = Omit<RunRecord, 'holding' | 'demonstrations'> &
+  Partial<Pick<RunRecord, 'holding' | 'demonstrations'>>
 
 /**
  * Reads the examples and checks the prompts, then loads the model so that their steps fit into memory, and finishes; where
@@ -257,13 +282,16 @@ async function prepare(
 ): Promise<ReadyRun> {
   const task = await taskOf(given)
   const { training, heldOut } = await examplesOf({ task, record: given })
+  task.check?.(training)
+  const demonstrations = given.demonstrations ?? [...(task.demonstrations?.(training) ?? [])]
   const outline = await outlineModel(given.model.folder)
-  const prompts = promptsOf({ task, record: given, model: outline }, training)
-  if (heldOut.length > 0) promptsOf({ task, record: given, model: outline }, heldOut)
+  const described = { task, record: { ...given, demonstrations }, model: outline }
+  const prompts = promptsOf(described, training)
+  if (heldOut.length > 0) promptsOf(described, heldOut)
   const { threads, device } = given
   const work = workloadOf(outline, given.training, prompts)
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
-  const record: RunRecord = { ...given, holding }
+  const record: RunRecord = { ...described.record, holding }
   const model = await withWeights(outline, holding, { threads, device })
   try {
     const run = { folder, record, task, model }
@@ -271,6 +299,7 @@ async function prepare(
       await tryReward(prompts[0], { model, support: supportOf(record.training, model) })
       if (task.tool) await tryTool(task.tool, model)
     }
+    await checkTraining(trainingOf({ record, task, model, prompts }))
     const { description } = model
     const memory = {
       storedBytes: storedBytes(description, holding.storage),
@@ -293,21 +322,23 @@ async function taskOf({ task, taskFile }: Pick<RunRecord, 'task' | 'taskFile'>):
 const ENDING_TOKENS = 16
 
 /** What a step of a run works on at a time. @throws UserError where the targets of the adapter name no layer */
-function workloadOf(
-  { description }: ModelOutline,
-  { samplesPerPrompt, latent, lora }: TrainingConfig,
-  prompts: readonly Prompt[],
-): Workload {
-  const { linears, defaultTargets } = description
-  const targets = chooseTargets(lora.targets ?? defaultTargets, linears)
-  const adapted = linears.filter(({ module }) => isTarget({ targets }, module))
+function workloadOf({ description }: ModelOutline, config: TrainingConfig, prompts: readonly Prompt[]): Workload {
   return {
     promptTokens: prompts.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
-    samples: samplesPerPrompt,
-    latentTokens: latent.maxTokens,
+    samples: config.samplesPerPrompt,
+    latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
-    trained: adapted.reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0),
+    trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
+}
+
+/** Parameters of one adapter. */
+function trainedParameters(model: ModelOutline['description'], { lora, parameters }: TrainingConfig): number {
+  if (parameters === 'all') return parameterCount(model)
+  const targets = chooseTargets(lora.targets ?? model.defaultTargets, model.linears)
+  return model.linears
+    .filter(({ module }) => isTarget({ targets }, module))
+    .reduce((sum, { inputs, outputs }) => sum + lora.rank * (inputs + outputs), 0)
 }
 
 const loadModel = ({ model, device, threads, holding }: RunRecord) =>

@@ -1,4 +1,5 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
+import type { LoraAdapter } from '../adapters/lora.ts'
 import type { BaselineComparison } from '../evaluation/baselines/compare-baselines.ts'
 import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
@@ -26,7 +27,7 @@ export type TaskPrompt = {
 }
 
 /** What of a model a prompt may depend on. */
-export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name'>
+export type PromptModel = Pick<LanguageModel, 'tokenizer' | 'name' | 'description'>
 
 /** Where examples come from: files, or rows that the task brings along. */
 export type ExampleSource = { data: string; testData?: string } | readonly Example[]
@@ -39,6 +40,8 @@ export type TaskAnswer = {
   choices?: Readonly<Record<string, string>>
   /** Where there are no choices: what the model writes on after, how far, and which answer a text gives, if any. */
   open?: { lead: string; stop: string; maxTokens: number; read: (text: string) => string | undefined }
+  /** Is ⊤ a part of the text, as in the reward's `Reading`? Default true. */
+  stopInText?: boolean
   /** The right answer, and Y: the text that follows a latent and gives it. Absent where the example does not say. */
   right?: { answer: string; text: string }
 }
@@ -48,6 +51,8 @@ export type TaskEvaluation = {
   model: LanguageModel
   support: Support
   tool?: BoundTool
+  /** The reference model's own adapter, under which the rewards of prompts are, and answers should be asked for. */
+  reference?: LoraAdapter
   /** Adapters by the names that figures go by; undefined is the base model. */
   samplers: Samplers
   /** Those that are evaluated on, their prompts, and what each sampler drew for them, in the same order. */
@@ -56,6 +61,8 @@ export type TaskEvaluation = {
   evaluations: readonly PromptEvaluation[]
   /** Those that the run learned from. */
   training: readonly Example[]
+  /** Those of them that others are shown with. */
+  demonstrations: readonly Example[]
   /** T of R^(1/T). */
   rewardTemperature: number
   random: Random
@@ -91,12 +98,18 @@ export type Task = {
   tool?: Tool
   /** What its results are told in; default: `usualMeasures`. */
   measures?: readonly MeasureName[]
+  /** The column of `columns` that holds the right answer: what is only predicted for need not have it. */
+  answerColumn?: string
   /** Where latents lead to an answer. */
-  answer?: (example: Example, model: PromptModel) => TaskAnswer
+  answer?: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskAnswer
   /** What it reports besides. */
-  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome | undefined>
+  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
+  /** @throws UserError where there is nothing to learn from these examples together */
+  check?: (training: readonly Example[]) => void
+  /** Those of the training examples that others are shown with. They are chosen once and stay in the run's record. */
+  demonstrations?: (training: readonly Example[]) => readonly Example[]
   /** @throws UserError where the model cannot do this task */
-  prompt: (example: Example, model: PromptModel) => TaskPrompt
+  prompt: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskPrompt
   /** How a chat model is asked for the same latent, instead of by the prompt; absent where it cannot be. */
   chat?: (example: Example) => Chat
 }

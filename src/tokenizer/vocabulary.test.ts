@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { loadTokenizer } from './tokenizer.ts'
-import { stopToken, tokenBias } from './vocabulary.ts'
+import { stopToken, tokenBias, tokensOfCharacters } from './vocabulary.ts'
 
 describe('tokenBias', () => {
   const no = Number.NEGATIVE_INFINITY
@@ -44,4 +44,12 @@ describe.skipIf(absent)(`stopToken${absent ? ': skipped, there is no ../shared/d
     expect(() => stopToken(tokenizer, 'the very end')).toThrow(/stop "the very end": it takes \d+ tokens: "t/)
     expect(() => stopToken(tokenizer, '')).toThrow(/it takes no token/)
   })
+})
+
+test('tokens of some characters are all that are made of these alone, however they are spelled', async () => {
+  const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/stories260K', import.meta.url)))
+  const texts = tokensOfCharacters(tokenizer, '0123456789 ').map((token) => tokenizer.textOf(token))
+  expect([...new Set(texts)].sort()).toEqual([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+  expect(texts.filter((text) => text === '3')).toHaveLength(2) // a piece and a byte
+  expect(tokensOfCharacters(tokenizer, '§')).toEqual([])
 })

@@ -48,6 +48,15 @@ export function tokensNamed(tokenizer: Tokenizer, names: readonly (number | stri
   })
 }
 
+/** The tokens whose text is made of some characters and nothing else. */
+export function tokensOfCharacters(tokenizer: Tokenizer, characters: string): number[] {
+  const allowed = new Set(characters)
+  return Array.from({ length: tokenizer.vocabularySize }, (_, token) => token).filter((token) => {
+    const text = [...tokenizer.textOf(token)]
+    return text.length > 0 && !tokenizer.specialTokens.has(token) && text.every((character) => allowed.has(character))
+  })
+}
+
 /**
  * The token ⊤ that ends a latent: that of a text as it appears after a word ('.', '\n'), or a special token ('</s>').
  * @throws UserError where the text takes no or several tokens

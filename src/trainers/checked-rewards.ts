@@ -1,7 +1,31 @@
 /** @file A reward's answer is checked before anything is learned from it. */
 import { UserError } from '../errors.ts'
+import { untemperedTerms } from '../gflownet/reward-temperature.ts'
+import type { Trajectory } from '../gflownet/trajectory.ts'
+import type { Lane } from '../models/lane.ts'
 import { askedPrefixes, type PrefixRewards, type RewardContext } from '../rewards/reward.ts'
+import { type Latent, recordOf, tokenLists } from '../sampling/latent.ts'
+import { type Run, rewardContext } from './methods/method.ts'
 import type { Prompt } from './prompts.ts'
+
+/** Latents of a prompt with their log-rewards under a run's reference model. @throws UserError as `checkedRewards` does */
+export async function rewarded(
+  lane: Lane,
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
+  prompt: Prompt,
+  latents: readonly Latent[],
+  asked: Pick<RewardContext, 'onlyWhole' | 'innerPrefixes'> = {},
+): Promise<Omit<Trajectory, 'source'>[]> {
+  const { latents: tokens, inserted } = tokenLists(latents)
+  const context = { ...rewardContext(lane, run, prompt.tokens), ...asked, ...(inserted && { inserted }) }
+  const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
+  const untempered = untemperedTerms(rewards)
+  return latents.map((latent, n) => ({
+    ...recordOf(latent),
+    logReward: rewards.logReward[n],
+    ...(untempered && { untempered: untempered[n] }),
+  }))
+}
 
 /**
  * The rewards as they are, if each latent has a finite log-reward at every prefix where it may end.

@@ -15,7 +15,7 @@ const token = z.union([z.number().int().nonnegative(), z.string().min(1)])
 
 export const trainingSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0).describe('every random draw of the run follows from it'),
-  steps: count.default(400).describe('updates of the adapter'),
+  steps: count.default(400).describe('updates of the adapter, in each round where there are rounds'),
   method: z.enum(methodNames).default('gflownet').describe('how it learns'),
   promptsPerStep: count.default(4).describe('prompts whose gradients make one update'),
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
@@ -37,6 +37,12 @@ export const trainingSchema = z.strictObject({
       minTokens: z.number().int().nonnegative().default(0),
       maxTokens: count.default(16).describe('without the terminal token, which is forced after so many'),
       allowedTokens: z.array(token).min(1).nullable().default(null).describe('ids, or texts of one token each'),
+      allowedCharacters: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe('tokens that are made of these alone are allowed, besides allowedTokens'),
       forbiddenTokens: z.array(token).default([]).describe('ids, or texts of one token each'),
       plainSentence: z
         .boolean()
@@ -57,9 +63,21 @@ export const trainingSchema = z.strictObject({
       lambda: z.number().gt(0).max(1).default(1),
     })
     .prefault({}),
+  prefixFraction: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe(
+      'at which fraction of the inner prefixes of a latent, drawn at random, rewards are computed: fewer cost less and make the gradient noisier, which on average stays the same',
+    ),
   rewardTemperature: scheduleSchema(z.number().positive())
     .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })
     .describe('T of R^(1/T); what it ends with is what is sampled'),
+  parameters: z
+    .enum(['lora', 'all'])
+    .default('lora')
+    .describe('what is trained: corrections of some linear layers, as `lora` says, or every weight of the model'),
   lora: z
     .strictObject({
       rank: count.default(32),
@@ -89,6 +107,29 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({}),
   replay: replayConfigSchema.prefault({}),
+  em: z
+    .strictObject({
+      rounds: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(0)
+        .describe('rounds of expectation-maximisation; 0: the reference model stays as it is'),
+      steps: count.default(100).describe("updates of the reference model's own adapter in a round"),
+      samples: z
+        .number()
+        .int()
+        .nonnegative()
+        .default(16)
+        .describe('latents of a prompt in one of them; 0: none, and the answer follows the prompt directly'),
+      learningRate: scheduleSchema(z.number().positive()).default(5e-4),
+      answerOnly: z
+        .boolean()
+        .default(false)
+        .describe("learn the answer given the latent, as the paper's code does, and not the latent too"),
+    })
+    .prefault({})
+    .describe('after each round of updates the reference model learns from what the adapter samples'),
   collapseFraction: fraction
     .default(0.1)
     .describe(
@@ -99,6 +140,10 @@ export const trainingSchema = z.strictObject({
 
 export type TrainingConfig = z.output<typeof trainingSchema>
 export type TrainingOptions = z.input<typeof trainingSchema>
+
+/** All updates of a run: of the adapter, and of the reference model's own. */
+export const totalSteps = ({ steps, em: { rounds, steps: further, samples } }: TrainingConfig) =>
+  rounds === 0 ? steps : rounds * ((samples > 0 ? steps : 0) + further)
 
 /**
  * Options over defaults, key by key. A range or a way from one value to another is one value: neither of its ends goes

@@ -32,12 +32,20 @@ export type SampleRecord = { prompt: string; tokens: readonly number[]; logQ: nu
 /** What a user should know, and what to do about it where it is not meant. */
 export type Warning = { what: string; fix: string }
 
-export type TrainingEvent =
-  | { kind: 'started'; step: number; steps: number; parameters: { frozen: number; trained: number } }
+/** Where a run of expectation-maximisation is: E-steps train the adapter, M-steps the reference model's own. */
+export type Phase = { name: 'expectation' | 'maximisation'; round: number }
+
+/** What one update has to tell. */
+export type StepEvent =
   | { kind: 'step'; step: number; metrics: StepMetrics }
   | ({ kind: 'warning'; step: number } & Warning)
   /** A few latents of the policy itself with log q and untempered log R, before this step's update. */
   | { kind: 'samples'; step: number; samples: SampleRecord[] }
+
+export type TrainingEvent = { phase?: Phase } & (
+  | { kind: 'started'; step: number; steps: number; parameters: { frozen: number; trained: number } }
+  | StepEvent
   /** A state to keep. It is plain data that the next step overwrites: save it before asking for the next event. */
   | { kind: 'checkpoint'; step: number; state: TrainingState }
   | { kind: 'finished'; step: number; state: TrainingState; reason: 'steps' | 'stopped' }
+)

@@ -1,56 +1,69 @@
 /** @file Latents that the data knows to be good: they are scored and put into the replay buffer before the first step. */
 import { insert, type ReplayBuffer } from '../gflownet/replay-buffer.ts'
-import { untemperedTerms } from '../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../gflownet/trajectory.ts'
-import type { LanguageModel } from '../models/language-model.ts'
-import { emptyLatent, type Latent, recordOf, tokenLists } from '../sampling/latent.ts'
+import { emptyLatent, type Latent } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
-import type { BoundTool } from '../sampling/tools.ts'
 import { type GrowthLimits, withAction } from '../sampling/with-action.ts'
-import { checkedRewards } from './checked-rewards.ts'
+import { rewarded } from './checked-rewards.ts'
 import type { Warning } from './events.ts'
+import type { Run } from './methods/method.ts'
 import type { Prompt } from './prompts.ts'
 
 /** The buffer with the known latents of all prompts, and a warning where some of them are none that could be sampled. */
 export async function seedBuffer(
   empty: ReplayBuffer,
   prompts: readonly Prompt[],
-  { model, support, tool }: { model: LanguageModel; support: Support; tool?: BoundTool },
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
 ): Promise<{ buffer: ReplayBuffer; warning?: Warning }> {
-  const { description, tokenizer, lanes } = model
+  const { known, warning } = await knownLatents(prompts, run)
+  const scored = await run.model.lanes.each(known, (lane, { prompt, latents }) => rewarded(lane, run, prompt, latents))
+  const buffer = scored.reduce(
+    (buffer, latents, i) =>
+      insert(
+        buffer,
+        known[i].prompt.name,
+        latents.map((latent): Trajectory => ({ ...latent, source: 'data' })),
+      ),
+    empty,
+  )
+  return { buffer, warning }
+}
+
+type LatentLimits = Pick<Run, 'model' | 'support' | 'tool'>
+
+/** The known latents that could be sampled, of the prompts that have some, and a warning where there are others. */
+export async function knownLatents(
+  prompts: readonly Prompt[],
+  limits: LatentLimits,
+): Promise<{ known: { prompt: Prompt; latents: Latent[] }[]; warning?: Warning }> {
   const known: { prompt: Prompt; latents: Latent[] }[] = []
+  let [given, kept] = [0, 0]
   for (const prompt of prompts) {
-    const latents: Latent[] = []
-    const room = description.dimensions.contextLength - prompt.tokens.length
-    for (const tokens of prompt.known) {
-      const latent = await asDrawn(withoutStop(tokens, support), { support, tool, room })
-      if (latent && isPossible(latent, support)) latents.push(latent)
-    }
+    const latents = await possibleLatents(prompt, limits)
+    given += prompt.known.length
+    kept += latents.length
     if (latents.length > 0) known.push({ prompt, latents })
   }
-  const scored = await lanes.each(known, async (lane, { prompt, latents }) => {
-    const { latents: tokens, inserted } = tokenLists(latents)
-    const context = { lane, model: description, tokenizer, support, prompt: prompt.tokens, inserted }
-    const rewards = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
-    const untempered = untemperedTerms(rewards)
-    return latents.map(
-      (latent, n): Trajectory => ({
-        ...recordOf(latent),
-        logReward: rewards.logReward[n],
-        ...(untempered && { untempered: untempered[n] }),
-        source: 'data',
-      }),
-    )
-  })
-  const buffer = scored.reduce((buffer, trajectories, i) => insert(buffer, known[i].prompt.name, trajectories), empty)
-  const given = prompts.reduce((sum, { known }) => sum + known.length, 0)
-  const lost = given - known.reduce((sum, { latents }) => sum + latents.length, 0)
-  if (lost === 0) return { buffer }
+  if (kept === given) return { known }
   const warning = {
-    what: `${lost} of ${given} known latents are none that could be sampled, and were left out`,
-    fix: `see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed${tool ? ', and what the tool writes' : ''}`,
+    what: `${given - kept} of ${given} known latents are none that could be sampled, and were left out`,
+    fix: `see the limits in latent: stop, minTokens, maxTokens and the tokens that are allowed${limits.tool ? ', and what the tool writes' : ''}`,
   }
-  return { buffer, warning }
+  return { known, warning }
+}
+
+/** A prompt's known latents that could be sampled. */
+export async function possibleLatents(
+  { known, tokens: prompt }: Prompt,
+  { model, support, tool }: LatentLimits,
+): Promise<Latent[]> {
+  const latents: Latent[] = []
+  const room = model.description.dimensions.contextLength - prompt.length
+  for (const tokens of known) {
+    const latent = await asDrawn(withoutStop(tokens, support), { support, tool, room })
+    if (latent && isPossible(latent, support)) latents.push(latent)
+  }
+  return latents
 }
 
 /** A text may end with ⊤, as sentences do, or without it. */

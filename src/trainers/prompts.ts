@@ -2,10 +2,12 @@
 import { UserError } from '../errors.ts'
 import { describeContext } from '../models/architecture.ts'
 import type { LanguageModel, ModelOutline } from '../models/language-model.ts'
+import type { Reading } from '../rewards/prefix-scores.ts'
 import { continuationOf, type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
 import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
-import { stopToken, tokenBias, tokensNamed } from '../tokenizer/vocabulary.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { stopToken, tokenBias, tokensNamed, tokensOfCharacters } from '../tokenizer/vocabulary.ts'
 import type { TrainingConfig } from './config.ts'
 
 /** A prompt that latents are sampled for. */
@@ -16,10 +18,24 @@ export type Prompt = {
   reward: Reward
   /** Latents that are known to be good, with or without ⊤ at their end; they begin in the replay buffer. */
   known: readonly (readonly number[])[]
+  /** What follows a latent, where that is to be learned. */
+  answer?: Answer
 }
 
+/** Y: `tokens` follow X, which is `beginning`, a latent and ⊤. */
+export type Answer = { beginning: readonly number[]; tokens: readonly number[] } & Reading
+
 /** A prompt as a user gives it: text or tokens, with a reward of its own where the run's is not meant. */
-export type PromptInput = Text | { name?: string; prompt: Text; reward?: Reward; known?: readonly Text[] }
+export type PromptInput =
+  | Text
+  | {
+      name?: string
+      prompt: Text
+      reward?: Reward
+      known?: readonly Text[]
+      /** Y; `beginning` is X as the reference model reads it before Z, where it is not the prompt. */
+      answer?: { text: Text; beginning?: Text } & Reading
+    }
 
 /** @throws UserError for an empty list, a missing reward, an empty prompt or one that leaves no room for the latent */
 export function resolvePrompts(
@@ -47,9 +63,26 @@ export function resolvePrompts(
     const namesakes = names.get(name) ?? 0
     names.set(name, namesakes + 1)
     const known = (given.known ?? []).map((text) => continuationOf(text, model.tokenizer))
-    return { name: namesakes === 0 ? name : `${name} (${namesakes + 1})`, tokens, reward: own, known }
+    const answer = given.answer && answerOf(given.answer, tokens, model.tokenizer)
+    return {
+      name: namesakes === 0 ? name : `${name} (${namesakes + 1})`,
+      tokens,
+      reward: own,
+      known,
+      ...(answer && { answer }),
+    }
   })
 }
+
+const answerOf = (
+  { text, beginning, ...reading }: { text: Text; beginning?: Text } & Reading,
+  prompt: readonly number[],
+  tokenizer: Tokenizer,
+): Answer => ({
+  ...reading,
+  tokens: continuationOf(text, tokenizer),
+  beginning: beginning === undefined ? prompt : tokensOf(beginning, tokenizer),
+})
 
 /** The latents that a config allows. @throws UserError where ⊤ is no single token or the limits leave nothing */
 export function supportOf(
@@ -57,11 +90,16 @@ export function supportOf(
   { description, tokenizer }: LanguageModel,
 ): Support {
   const { vocabulary } = description.dimensions
-  const { allowedTokens, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } = latent
+  const { allowedTokens, allowedCharacters, forbiddenTokens, plainSentence, minTokens, maxTokens, renormaliseReward } =
+    latent
   const named = (tokens: readonly (number | string)[], where: string) => tokensNamed(tokenizer, tokens, where)
   const nameless = range(tokenizer.vocabularySize, vocabulary) // columns that only pad the matrix stand for no text
+  const allowed = [
+    ...named(allowedTokens ?? [], 'latent.allowedTokens'),
+    ...(allowedCharacters === null ? [] : tokensOfCharacters(tokenizer, allowedCharacters)),
+  ]
   const bias = tokenBias(vocabulary, {
-    ...(allowedTokens && { allowed: named(allowedTokens, 'latent.allowedTokens') }),
+    ...((allowedTokens || allowedCharacters) && { allowed }),
     forbidden: [
       ...named(forbiddenTokens, 'latent.forbiddenTokens'),
       ...(plainSentence ? unfitForSentence(tokenizer) : []),

@@ -24,7 +24,7 @@ import { contentsOf, fileProblem, readJson, writeJson, writeWhole } from '../fil
 import type { LanguageModel } from '../models/language-model.ts'
 import type { TrainingEvent } from './events.ts'
 import { type RunRecord, runRecordSchema } from './run-record.ts'
-import { packState, type TrainingState, unpackState } from './state.ts'
+import { packState, type TrainingState, unpackState, updatesDone } from './state.ts'
 
 const RECORD_FILE = 'config.json'
 const EVENTS_FILE = 'events.jsonl'
@@ -32,6 +32,9 @@ const SAMPLES_FILE = 'samples.jsonl'
 
 /** The adapter of a run's latest checkpoint. */
 export const adapterFolder = (run: string) => join(run, 'adapter')
+
+/** The reference model's own adapter of the same checkpoint, where a run trained one. */
+export const referenceFolder = (run: string) => join(run, 'reference-adapter')
 
 export const hasCheckpoint = (run: string) => listCheckpoints(run).length > 0
 
@@ -115,13 +118,15 @@ function append(path: string, lines: readonly object[]): void {
 }
 
 async function save(folder: string, state: TrainingState, model: LanguageModel, keep: number): Promise<void> {
-  const writeAdapter = (to: string) =>
-    writePeftFolder(to, state.adapter, { baseModel: model.name, layers: model.description.linears })
+  const write = (to: string, { adapter }: TrainingState) =>
+    writePeftFolder(to, adapter, { baseModel: model.name, layers: model.description.linears })
+  const step = updatesDone(state)
   for (const file of [EVENTS_FILE, SAMPLES_FILE]) syncFile(join(folder, file)) // they must not be behind the checkpoint
-  if (!listCheckpoints(folder).includes(state.step))
+  if (!listCheckpoints(folder).includes(step))
     // else a finished run was resumed
-    await saveCheckpoint(folder, state.step, { ...packState(state), adapter: writeAdapter }, { keep })
-  writeAdapter(adapterFolder(folder)) // its config never changes within a run, so each file by itself is enough
+    await saveCheckpoint(folder, step, { ...packState(state), adapter: (to) => write(to, state) }, { keep })
+  write(adapterFolder(folder), state) // its config never changes within a run, so each file by itself is enough
+  if (state.reference) write(referenceFolder(folder), state.reference)
 }
 
 function syncFile(path: string): void {
@@ -141,7 +146,7 @@ export async function rewind(
   step = listCheckpoints(folder).at(-1) ?? 0,
 ): Promise<TrainingState | undefined> {
   const state = step === 0 ? undefined : unpackState(await loadCheckpoint(folder, step))
-  const until = state?.step ?? -1
+  const until = state ? updatesDone(state) : -1
   removeCheckpointsFrom(folder, until + 1)
   keepLines(join(folder, EVENTS_FILE), (event) => event.kind !== 'finished' && event.step <= until)
   keepLines(join(folder, SAMPLES_FILE), (sample) => sample.step < until) // `step` updates had been done before them

@@ -28,6 +28,10 @@ export const runRecordSchema = z.strictObject({
   data: hashedFile.nullable().describe('null: the rows that the task brings along'),
   testData: hashedFile.nullable().describe('null: a part of the data is held out'),
   columns: z.record(z.string(), z.array(z.string())).describe("the data's names for the task's columns"),
+  demonstrations: z
+    .array(z.record(z.string(), z.string()))
+    .default([])
+    .describe('training examples that others are shown with, where the task shows some'),
   device: z.enum(devices).default('cpu'),
   holding: z
     .strictObject({ storage: z.enum(storages), recompute: z.enum(recomputations) })

@@ -13,7 +13,7 @@ import type { AdamWState } from './optimizer.ts'
 export type LearnedPartition = { value: number; step: number; first: number; second: number }
 
 export type TrainingState = {
-  /** Updates done. */
+  /** Updates of the adapter done. */
   step: number
   seed: number
   adapter: LoraAdapter
@@ -23,11 +23,17 @@ export type TrainingState = {
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
   firstToken: FirstTokenWatch
+  /** The training of the reference model's own adapter, in expectation-maximisation. */
+  reference?: TrainingState
 }
+
+/** Updates of both adapters together: the step that a run is at. */
+export const updatesDone = ({ step, reference }: TrainingState): number =>
+  step + (reference ? updatesDone(reference) : 0)
 
 const learnedPartition = z.strictObject({ value: z.number(), step: z.number(), first: z.number(), second: z.number() })
 const patterns = z.record(z.string(), z.number()).optional()
-const jsonSchema = z.strictObject({
+const single = z.strictObject({
   step: z.number().int().nonnegative(),
   seed: z.number().int(),
   lora: z.strictObject({
@@ -37,6 +43,7 @@ const jsonSchema = z.strictObject({
     rankPattern: patterns,
     alphaPattern: patterns,
     rankStabilised: z.boolean().optional(),
+    everyWeight: z.literal(true).optional(),
   }),
   optimizerStep: z.number().int().nonnegative(),
   buffer: replayBufferSchema,
@@ -45,6 +52,7 @@ const jsonSchema = z.strictObject({
     .strictObject({ steps: z.number().int(), early: z.number(), lately: z.number(), warned: z.boolean() })
     .default(unwatched),
 })
+const jsonSchema = single.extend({ reference: single.optional() })
 
 /** The state as a checkpoint stores it: arrays by name, and the rest as JSON. */
 export function packState({
@@ -56,18 +64,21 @@ export function packState({
   buffer,
   logPartitions,
   firstToken,
+  reference,
 }: TrainingState): {
   tensors: NamedTensors
   json: unknown
 } {
-  const group = (name: string, tensors: NamedTensors) =>
+  const inner = reference && packState(reference)
+  const named = (name: string, tensors: NamedTensors) =>
     Object.entries(tensors).map(([key, tensor]) => [`${name}/${key}`, tensor] as const)
   return {
     tensors: Object.fromEntries([
-      ...group('adapter', adapter.weights),
-      ...group('critic', critic),
-      ...group('first', optimizer.first),
-      ...group('second', optimizer.second),
+      ...named('adapter', adapter.weights),
+      ...named('critic', critic),
+      ...named('first', optimizer.first),
+      ...named('second', optimizer.second),
+      ...named('reference', inner?.tensors ?? {}),
     ]),
     // JSON writes the −∞ of prefixes that may not end as null, and the schema reads it back
     json: JSON.parse(
@@ -79,6 +90,7 @@ export function packState({
         buffer,
         logPartitions,
         firstToken,
+        reference: inner?.json,
       }),
     ),
   }
@@ -86,21 +98,23 @@ export function packState({
 
 /** The inverse of packState, bit for bit. @throws ZodError where the JSON is not of this form */
 export function unpackState({ tensors, json }: { tensors: NamedTensors; json: unknown }): TrainingState {
-  const { step, seed, lora, optimizerStep, buffer, logPartitions, firstToken } = jsonSchema.parse(json)
-  const group = (name: string): NamedTensors =>
-    Object.fromEntries(
-      Object.entries(tensors).flatMap(([key, tensor]) =>
-        key.startsWith(`${name}/`) ? [[key.slice(name.length + 1), tensor]] : [],
-      ),
-    )
+  const { reference, ...own } = jsonSchema.parse(json)
+  const state = unpackSingle(tensors, own)
+  return reference ? { ...state, reference: unpackSingle(group(tensors, 'reference'), reference) } : state
+}
+
+function unpackSingle(tensors: NamedTensors, { lora, optimizerStep, ...rest }: z.output<typeof single>): TrainingState {
   return {
-    step,
-    seed,
-    adapter: { config: lora, weights: group('adapter') },
-    critic: group('critic'),
-    optimizer: { step: optimizerStep, first: group('first'), second: group('second') },
-    buffer,
-    logPartitions,
-    firstToken,
+    ...rest,
+    adapter: { config: lora, weights: group(tensors, 'adapter') },
+    critic: group(tensors, 'critic'),
+    optimizer: { step: optimizerStep, first: group(tensors, 'first'), second: group(tensors, 'second') },
   }
 }
+
+const group = (tensors: NamedTensors, name: string): NamedTensors =>
+  Object.fromEntries(
+    Object.entries(tensors).flatMap(([key, tensor]) =>
+      key.startsWith(`${name}/`) ? [[key.slice(name.length + 1), tensor]] : [],
+    ),
+  )

@@ -276,6 +276,16 @@ export const cases: OpCase[] = [
   ),
   { op: 'afterwards', inputs: { x, y }, build: ({ x, y }) => ops.afterwards(x, y), differentiable: ['x'] },
   {
+    op: 'addProduct',
+    inputs: { c: numbers([2, 4], 5), x, b: numbers([4, 3], 6) },
+    build: ({ c, x, b }) => ops.addProduct(c, x, b, { transposeB: true, scale: 0.5 }),
+  },
+  {
+    op: 'addProduct',
+    inputs: { c: numbers([3, 4], 5), x, b: numbers([2, 4], 6) },
+    build: ({ c, x, b }) => ops.addProduct(c, x, b, { transposeA: true }),
+  },
+  {
     op: 'draw', // probabilities ½, 0, ¼, ¼
     inputs: {
       logits: float32([1, 4], [Math.log(2), Number.NEGATIVE_INFINITY, 0, 0]),
@@ -283,5 +293,20 @@ export const cases: OpCase[] = [
     },
     build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [5, 4]), uniform)),
     expected: [0, 0, 2, 2, 3],
+  },
+  {
+    op: 'draw', // over several blocks: all mass on three tokens far apart, ¼, ½ and ¼, and none after the last of them
+    inputs: {
+      uniform: { dtype: 'float64', shape: [6, 1], data: Float64Array.from([0, 0.24, 0.25, 0.74, 0.75, 1 - 2 ** -53]) },
+      logits: float32(
+        [1, 1000],
+        Array.from(
+          { length: 1000 },
+          (_, token) => ({ 3: 0, 300: Math.log(2), 301: 0 })[token] ?? Number.NEGATIVE_INFINITY,
+        ),
+      ),
+    },
+    build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [6, 1000]), uniform)),
+    expected: [3, 3, 300, 300, 301, 301],
   },
 ]

@@ -1,23 +1,61 @@
-/** @file Drawing from a softmax inside the graph, so that [rows, vocabulary] never leaves it. */
+/**
+ * @file Drawing from a softmax inside the graph, so that [rows, vocabulary] never leaves it. A draw first finds the block of the
+ * vocabulary, then the token in it: running sums, which are in double precision because over a large vocabulary float32
+ * would lose the rare tokens, are then short.
+ */
 import { int64 } from '../../runtime/host-tensor.ts'
 import { defineOp } from '../define-op.ts'
+import type { OnnxBuilder } from '../onnx.ts'
 import type { Tensor } from '../tensor.ts'
+
+const BLOCK = 256
 
 export const drawOp = defineOp('draw', {
   outputs: ([, uniform]) => [{ shape: [uniform.shape[0]], dtype: 'int64' }],
-  emit: (onnx, [logits, uniform]) => {
-    // Running sums are in double precision: over a large vocabulary float32 would lose the rare tokens.
+  emit: (onnx, [logits, uniform], _, { inputs }) => {
+    const vocabulary = inputs[0].shape[1] as number
+    const blocks = Math.ceil(vocabulary / BLOCK)
+    const whole = (...values: number[]) => onnx.constant(int64([values.length], values))
     const probabilities = onnx.node('Softmax', [logits], { axis: -1 })
-    const wide = onnx.node('Cast', [probabilities], { to: onnx.dataType('float64') })
-    const lastAxis = onnx.constant(int64([1], [-1]))
-    const running = onnx.node('CumSum', [wide, onnx.constant(int64([], [-1]))])
-    const mark = onnx.node('Mul', [uniform, onnx.node('ReduceSum', [wide, lastAxis], { keepdims: 1 })])
-    const before = onnx.node('Cast', [onnx.node('LessOrEqual', [running, mark])], { to: onnx.dataType('int64') })
-    const last = onnx.node('Sub', [onnx.node('Shape', [logits], { start: -1 }), onnx.constant(int64([1], [1]))])
-    return [onnx.node('Min', [onnx.node('ReduceSum', [before, lastAxis], { keepdims: 0 }), last])]
+    const padding = blocks * BLOCK - vocabulary
+    const padded = padding > 0 ? onnx.node('Pad', [probabilities, whole(0, 0, 0, padding)]) : probabilities
+    const grid = onnx.node('Reshape', [padded, whole(-1, blocks, BLOCK)])
+
+    const sums = wide(onnx, onnx.node('ReduceSum', [grid, whole(2)], { keepdims: 0 }))
+    const block = invert(onnx, sums, uniform)
+    const inBlock = wide(onnx, onnx.node('GatherND', [grid, block.index], { batch_dims: 1 })) // [rows, BLOCK]
+    const own = onnx.node('GatherElements', [sums, block.index], { axis: 1 })
+    const rest = onnx.node('Div', [onnx.node('Sub', [block.mark, block.before]), own])
+    const token = invert(onnx, inBlock, rest)
+    const first = onnx.node('Mul', [block.index, whole(BLOCK)])
+    return [onnx.node('Reshape', [onnx.node('Add', [first, token.index]), whole(-1)])]
   },
   gradient: 'none',
 })
+
+const wide = (onnx: OnnxBuilder, value: string) => onnx.node('Cast', [value], { to: onnx.dataType('float64') })
+
+/**
+ * For each row of masses [rows, n] the first place whose running sum exceeds the fraction of the total [rows, 1], and never one
+ * of mass zero, however the product rounds: that place [rows, 1], the sum before it, and the sum that was looked for.
+ */
+function invert(onnx: OnnxBuilder, masses: string, fraction: string) {
+  const lastAxis = onnx.constant(int64([1], [-1]))
+  const running = onnx.node('CumSum', [masses, onnx.constant(int64([], [-1]))])
+  const total = onnx.node('ReduceMax', [running, lastAxis], { keepdims: 1 })
+  const mark = onnx.node('Mul', [fraction, total])
+  const isBefore = onnx.node('And', [
+    onnx.node('LessOrEqual', [running, mark]),
+    onnx.node('Less', [running, total]), // the last place that has mass is the last that may be found
+  ])
+  const count = onnx.node('Cast', [isBefore], { to: onnx.dataType('int64') })
+  const sumsBefore = onnx.node('Mul', [running, wide(onnx, isBefore)])
+  return {
+    index: onnx.node('ReduceSum', [count, lastAxis], { keepdims: 1 }),
+    before: onnx.node('ReduceMax', [sumsBefore, lastAxis], { keepdims: 1 }),
+    mark,
+  }
+}
 
 /**
  * One token for each row by inversion: the first whose cumulative probability exceeds `uniform`.

@@ -9,6 +9,7 @@ import { shapeError } from '../shape.ts'
 import type { Tensor, TensorType } from '../tensor.ts'
 import { emitAfterwards } from './afterwards.ts'
 import { gather } from './gather.ts'
+import { transpose } from './layout.ts'
 import { matmul } from './matmul.ts'
 
 /**
@@ -73,11 +74,20 @@ export const storedProductOp: OpFunction<Product> = defineOp<Product>('storedPro
   ],
 })
 
-/** x·M [tokens, columns], or x·Mᵀ [tokens, rows] with `transposed`. */
-export function storedProduct(x: Tensor, matrix: StoredMatrix, { transposed }: { transposed: boolean }): Tensor {
+/**
+ * x·M [tokens, columns], or x·Mᵀ [tokens, rows] with `transposed`.
+ * @param fewTokens  for tens of tokens and not hundreds: (M·xᵀ)ᵀ is the same product, and spares the runtime from rearranging the
+ * whole matrix for so little use
+ */
+export function storedProduct(
+  x: Tensor,
+  matrix: StoredMatrix,
+  { transposed, fewTokens = false }: { transposed: boolean; fewTokens?: boolean },
+): Tensor {
   const { storage, shape, parts } = matrix
-  if (storage === 'float32') return matmul(x, parts[0], { transposeB: transposed })
-  return storedProductOp([x, ...parts], { storage, shape, transposed })
+  if (storage !== 'float32') return storedProductOp([x, ...parts], { storage, shape, transposed })
+  if (transposed && fewTokens) return transpose(matmul(parts[0], x, { transposeB: true }), [1, 0])
+  return matmul(x, parts[0], { transposeB: transposed })
 }
 
 export const storedRowsOp = defineOp<Stored>('storedRows', {

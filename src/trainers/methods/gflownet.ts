@@ -1,14 +1,17 @@
 /** @file GFlowNet fine-tuning (Hu et al. 2024, section 3): sample, reward, replay, learn by the objective. */
 import { learnStep } from '../../gflownet/learn-step.ts'
+import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
-import { temperedLogReward, untemperedTerms } from '../../gflownet/reward-temperature.ts'
+import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
+import type { Draws } from '../../random.ts'
+import type { Latent } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
-import { checkedRewards } from '../checked-rewards.ts'
+import { rewarded } from '../checked-rewards.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
-import { type Collected, type Method, type Run, rewardContext } from './method.ts'
+import type { Collected, Method, Run } from './method.ts'
 
 type Batch = Collected & { replayed: Trajectory[]; temperature: number }
 
@@ -24,21 +27,18 @@ export const gflownet: Method<Batch> = {
     const sampler = { model: run.model.description, adapter, support, tool }
     const draws = random.at('sample', step, place)
     const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
-    const latents = drawn.map(({ tokens }) => tokens)
     const sampled = performance.now()
 
-    const context = {
-      ...rewardContext(lane, run, prompt.tokens),
-      ...(tool && { inserted: drawn.map(({ inserted }) => inserted) }),
-    }
-    const rewards = checkedRewards(await prompt.reward.score(context, latents), latents, context, prompt)
-    const untempered = untemperedTerms(rewards)
-    const fresh = drawn.map(
-      ({ tokens, inserted }, n): Trajectory => ({
-        tokens,
-        ...(inserted.length > 0 && { inserted }),
-        logReward: rewards.logReward[n],
-        ...(untempered && { untempered: untempered[n] }),
+    const { objective, prefixFraction } = config
+    const isSubset = prefixFraction < 1 && readsPrefixes(objective.name)
+    const scored = await rewarded(lane, run, prompt, drawn, {
+      onlyWhole: !readsPrefixes(objective.name),
+      ...(isSubset && { innerPrefixes: drawPrefixes(drawn, prefixFraction, random.at('prefixes', step, place)) }),
+    })
+    const fresh = scored.map(
+      (latent, n): Trajectory => ({
+        ...latent,
+        ...(isSubset && { inclusion: prefixFraction }),
         source: temperatures[n] === 1 ? 'policy' : 'tempered',
       }),
     )
@@ -58,6 +58,7 @@ export const gflownet: Method<Batch> = {
         latents: all.map(({ tokens }) => tokens),
         inserted: all.map(({ inserted = [] }) => inserted),
         logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
+        inclusion: all.map(({ inclusion }) => inclusion),
         logPartition: logPartitions[prompt.name]?.value ?? 0,
       },
     )
@@ -76,3 +77,10 @@ export const gflownet: Method<Batch> = {
     return { buffer, logPartitions }
   },
 }
+
+/** For each latent which of its inner prefixes are asked for their rewards: each with the same probability, on its own. */
+const drawPrefixes = (latents: readonly Latent[], fraction: number, draws: Draws): ReadonlySet<number>[] =>
+  latents.map(({ tokens }) => {
+    const inner = Array.from({ length: Math.max(0, tokens.length - 1) }, (_, i) => i + 1)
+    return new Set(inner.filter(() => draws.uniform() < fraction))
+  })

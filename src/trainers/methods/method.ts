@@ -54,6 +54,10 @@ export type Beginning = { buffer: ReplayBuffer; critic?: NamedTensors; warning?:
 export type Method<Batch extends Collected = Collected> = {
   /** Updates that a step makes with what it collected. */
   rounds: (config: TrainingConfig) => number
+  /** Does it learn without rewards? Then prompts may come without one, and none is asked. */
+  withoutRewards?: true
+  /** The prompts that it can learn from; default: all. @throws UserError, before any work, where there are none */
+  usable?: (run: Run) => Promise<{ prompts: readonly Prompt[]; warning?: Warning }>
   /** @throws UserError, before any work, where a run cannot be trained in this way */
   begin: (run: Run) => Promise<Beginning>
   collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
@@ -64,7 +68,11 @@ export type Method<Batch extends Collected = Collected> = {
 }
 
 /** What a reward of a run's prompt may look at. */
-export const rewardContext = (lane: Lane, run: Run, prompt: readonly number[]): RewardContext => ({
+export const rewardContext = (
+  lane: Lane,
+  run: Pick<Run, 'model' | 'reference' | 'support'>,
+  prompt: readonly number[],
+): RewardContext => ({
   lane,
   model: run.model.description,
   ...(run.reference && { adapter: run.reference }),

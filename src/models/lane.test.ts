@@ -1,0 +1,36 @@
+import { afterAll, expect, test } from 'vitest'
+import { initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
+import { seededRandom } from '../random.ts'
+import { describeModel, loadWeights } from './language-model.ts'
+
+const folder = new URL('../../test/golden/checkpoints/llama', import.meta.url).pathname
+const { description, lanes } = await loadWeights(folder, describeModel(folder), { threads: 1 })
+afterAll(() => lanes.dispose())
+
+const fresh = () => initialAdapter({ rank: 2, alpha: 2, targets: ['q_proj'] }, description.linears, seededRandom(1))
+const updated = ({ config, weights }: LoraAdapter): LoraAdapter => ({ config, weights: { ...weights } })
+
+test('two adapters stay where a model runs, also while one of them is updated again and again', () =>
+  lanes.use(async (lane) => {
+    const [policy, reference] = [fresh(), fresh()]
+    const held = await lane.adapter(reference)
+    let latest = await lane.adapter(policy)
+    for (let step = 0; step < 3; step++) {
+      const next = updated(policy)
+      const matrices = await lane.adapter(next)
+      expect(matrices).not.toBe(latest)
+      expect(await lane.adapter(next)).toBe(matrices)
+      expect(await lane.adapter(reference)).toBe(held)
+      latest = matrices
+    }
+  }))
+
+test('a third one takes the place of that which was asked for longest ago', () =>
+  lanes.use(async (lane) => {
+    const [first, second, third] = [fresh(), fresh(), fresh()]
+    const [a, b] = [await lane.adapter(first), await lane.adapter(second)]
+    expect(await lane.adapter(first)).toBe(a)
+    await lane.adapter(third)
+    expect(await lane.adapter(first)).toBe(a)
+    expect(await lane.adapter(second)).not.toBe(b)
+  }))

@@ -1,0 +1,115 @@
+/**
+ * @file The loop: collect, learn, update. What is collected and how it is learned from is the method's (`methods/`).
+ */
+import { UserError } from '../errors.ts'
+import type { Random } from '../random.ts'
+import type { NamedTensors } from '../runtime/host-tensor.ts'
+import { watchFirstToken } from './collapse.ts'
+import type { StepEvent } from './events.ts'
+import type { Learned, Result, Run } from './methods/method.ts'
+import type { AdamW } from './optimizer.ts'
+import type { Prompt } from './prompts.ts'
+import type { TrainingState } from './state.ts'
+import { measure, recordsOf } from './step-metrics.ts'
+import type { Training } from './training.ts'
+
+/**
+ * Updates from a state on, until so many have been done or the signal comes.
+ * @returns the state after each, which the next one overwrites, and what there is to tell of it
+ */
+export async function* updates(
+  { run, method, optimizer }: Training,
+  from: TrainingState,
+  { until, signal }: { until: number; signal?: AbortSignal },
+): AsyncGenerator<{ state: TrainingState; events: StepEvent[] }> {
+  const { model, config } = run
+  let state = from
+  while (state.step < until && !signal?.aborted) {
+    const before = performance.now()
+    const { step } = state
+    const results = await model.lanes.each(choosePrompts(run, step), async (lane, prompt, place): Promise<Result> => {
+      const batch = await method.collect(lane, run, state, prompt, place)
+      return { batch, ...(await timed(() => method.learn(lane, run, state, batch, 0))) }
+    })
+    let update = updated(state, optimizer, results)
+    for (let round = 1; round < method.rounds(config); round++) {
+      const { state } = update
+      const again = await model.lanes.each(results, async (lane, { batch }) => ({
+        batch,
+        ...(await timed(() => method.learn(lane, run, state, batch, round))),
+      }))
+      update = updated(state, optimizer, again)
+    }
+    state = { ...update.state, step: step + 1, ...method.remember(run, update.state, results) }
+    const metrics = measure(run, state, results, { gradientNorm: update.gradientNorm, started: before })
+    const entropy = metrics['policy/firstTokenEntropy']
+    const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
+    state = { ...state, firstToken: watch }
+    const events: StepEvent[] = [
+      { kind: 'samples', step, samples: results.flatMap(recordsOf).slice(0, 8) },
+      { kind: 'step', step: state.step, metrics },
+    ]
+    if (warning) events.push({ kind: 'warning', step: state.step, ...warning })
+    yield { state, events }
+  }
+}
+
+/** What the optimizer updates, by name. */
+export const trainedOf = ({ adapter, critic }: TrainingState): NamedTensors => ({ ...adapter.weights, ...critic })
+
+/** The state after an update by the mean gradient of the prompts. @throws UserError (exit code 1) where that is no number */
+function updated(state: TrainingState, optimizer: AdamW, results: readonly Result[]) {
+  const gradients = meanGradients(results.map(({ learned }) => learned.gradients))
+  const { parameters, state: moments, gradientNorm } = optimizer.update(trainedOf(state), gradients, state.optimizer)
+  if (!Number.isFinite(gradientNorm))
+    throw new UserError(
+      {
+        what: `the gradient is ${gradientNorm}`,
+        where: `step ${state.step + 1}`,
+        fix: 'lower optimizer.learningRate or set optimizer.maxGradientNorm, and start again',
+      },
+      1,
+    )
+  const among = (names: NamedTensors) => Object.fromEntries(Object.keys(names).map((name) => [name, parameters[name]]))
+  const adapter = { config: state.adapter.config, weights: among(state.adapter.weights) }
+  return { state: { ...state, adapter, critic: among(state.critic), optimizer: moments }, gradientNorm }
+}
+
+async function timed(learn: () => Promise<Learned>): Promise<Pick<Result, 'learned' | 'learnSeconds'>> {
+  const started = performance.now()
+  const learned = await learn()
+  return { learned, learnSeconds: (performance.now() - started) / 1000 }
+}
+
+/** The prompts of a step: each pass over all prompts has its own order, and passes follow one another without a gap. */
+function choosePrompts({ prompts, config, random }: Run, step: number): Prompt[] {
+  return Array.from({ length: config.promptsPerStep }, (_, place) => {
+    const turn = step * config.promptsPerStep + place
+    const order = shuffled(prompts.length, random, Math.floor(turn / prompts.length))
+    return prompts[order[turn % prompts.length]]
+  })
+}
+
+function shuffled(count: number, random: Random, pass: number): number[] {
+  const draws = random.at('order', pass)
+  const order = Array.from({ length: count }, (_, i) => i)
+  for (let i = count - 1; i > 0; i--) {
+    const j = draws.integer(i + 1)
+    ;[order[i], order[j]] = [order[j], order[i]]
+  }
+  return order
+}
+
+/** Mean over prompts, added in their order: the result does not depend on who finished first. */
+function meanGradients(all: readonly NamedTensors[]): NamedTensors {
+  const [first, ...others] = all
+  for (const [name, { data }] of Object.entries(first)) {
+    const sum = data as Float32Array
+    for (const gradients of others) {
+      const part = gradients[name].data as Float32Array
+      for (let i = 0; i < sum.length; i++) sum[i] += part[i]
+    }
+    for (let i = 0; i < sum.length; i++) sum[i] /= all.length
+  }
+  return first
+}
