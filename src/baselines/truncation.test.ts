@@ -6,7 +6,7 @@ import { type LanguageModel, loadLanguageModel } from '../models/language-model.
 import { seededRandom } from '../random.ts'
 import type { Answer, InferenceMethod } from './method.ts'
 import { keepNucleus, nucleus } from './nucleus.ts'
-import { ancestral, tempered } from './tempered.ts'
+import { ancestral, tempered, temperedLogQ } from './tempered.ts'
 import { keepTopK, topK } from './top-k.ts'
 
 const SAMPLES = 8000
@@ -124,3 +124,14 @@ test.each([
 ])('%s is refused by name', (what, make) => {
   expect(make).toThrow(what)
 })
+
+test.each([0.5, 1, 3])(
+  'log q of given latents at temperature %s is that of the slow obvious way',
+  async (temperature) => {
+    const { model: description, support, prompt, latents } = { ...problem, model: model.description }
+    const given = { prompt, latents, temperature }
+    const logQ = await model.lanes.use((lane) => temperedLogQ(lane, { model: description, support }, given))
+    const wanted = exactLogQ(raised(1 / temperature))
+    for (const [i, value] of logQ.entries()) expect(value).toBeCloseTo(wanted[i], 4)
+  },
+)

@@ -3,12 +3,14 @@ import { UserError } from '../errors.ts'
 import { nearestName } from '../nearest-name.ts'
 import { continuation } from './continuation.ts'
 import { infilling } from './infilling.ts'
+import { randomNumbers } from './random-numbers.ts'
 import type { Task } from './task.ts'
 import { isTaskFile, loadTaskFile } from './user-task.ts'
 
 export const tasks: Readonly<Record<string, Task>> = {
   [infilling.name]: infilling,
   [continuation.name]: continuation,
+  [randomNumbers.name]: randomNumbers,
 }
 
 /** One of our tasks, or that of a user's file. @throws UserError where there is none, or the file says none */
