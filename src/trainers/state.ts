@@ -23,6 +23,8 @@ export type TrainingState = {
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
   firstToken: FirstTokenWatch
+  /** β of PPO's KL penalty; absent before its first step, and of other methods. */
+  klCoefficient?: number
 }
 
 const learnedPartition = z.strictObject({ value: z.number(), step: z.number(), first: z.number(), second: z.number() })
@@ -44,6 +46,7 @@ const jsonSchema = z.strictObject({
   firstToken: z
     .strictObject({ steps: z.number().int(), early: z.number(), lately: z.number(), warned: z.boolean() })
     .default(unwatched),
+  klCoefficient: z.number().optional(),
 })
 
 /** The state as a checkpoint stores it: arrays by name, and the rest as JSON. */
@@ -56,6 +59,7 @@ export function packState({
   buffer,
   logPartitions,
   firstToken,
+  klCoefficient,
 }: TrainingState): {
   tensors: NamedTensors
   json: unknown
@@ -79,6 +83,7 @@ export function packState({
         buffer,
         logPartitions,
         firstToken,
+        klCoefficient,
       }),
     ),
   }
@@ -86,7 +91,7 @@ export function packState({
 
 /** The inverse of packState, bit for bit. @throws ZodError where the JSON is not of this form */
 export function unpackState({ tensors, json }: { tensors: NamedTensors; json: unknown }): TrainingState {
-  const { step, seed, lora, optimizerStep, buffer, logPartitions, firstToken } = jsonSchema.parse(json)
+  const { step, seed, lora, optimizerStep, buffer, logPartitions, firstToken, klCoefficient } = jsonSchema.parse(json)
   const group = (name: string): NamedTensors =>
     Object.fromEntries(
       Object.entries(tensors).flatMap(([key, tensor]) =>
@@ -102,5 +107,6 @@ export function unpackState({ tensors, json }: { tensors: NamedTensors; json: un
     buffer,
     logPartitions,
     firstToken,
+    ...(klCoefficient !== undefined && { klCoefficient }),
   }
 }

@@ -68,7 +68,10 @@ export async function* fineTune({
     prompts: resolvePrompts(prompts, { model, reward, maxTokens }),
     random: seededRandom(config.seed),
     rewardTemperature: schedule(config.rewardTemperature, config.steps),
-    learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
+    learningRate: warmUp(
+      config.optimizer.warmUpSteps,
+      schedule(config.optimizer.learningRate, config.steps * method.rounds(config)),
+    ),
   }
   for (const { reward, tokens } of run.prompts)
     await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))
@@ -90,17 +93,20 @@ export async function* fineTune({
       return { batch, ...(await timed(() => method.learn(lane, run, state, batch, 0))) }
     })
     let update = updated(state, optimizer, results)
+    const rounds = [...results]
     for (let round = 1; round < method.rounds(config); round++) {
       const { state } = update
       const again = await model.lanes.each(results, async (lane, { batch }) => ({
         batch,
         ...(await timed(() => method.learn(lane, run, state, batch, round))),
       }))
+      if (method.isEnough?.(config, again)) break
+      rounds.push(...again)
       update = updated(state, optimizer, again)
     }
     yield { kind: 'samples', step, samples: results.flatMap(recordsOf).slice(0, 8) }
     state = { ...update.state, step: step + 1, ...method.remember(run, update.state, results) }
-    const metrics = measure(run, state, results, { gradientNorm: update.gradientNorm, started: before })
+    const metrics = measure(run, state, { results, rounds }, { gradientNorm: update.gradientNorm, started: before })
     const entropy = metrics['policy/firstTokenEntropy']
     const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
     state = { ...state, firstToken: watch }
@@ -208,7 +214,7 @@ function meanGradients(all: readonly NamedTensors[]): NamedTensors {
 function measure(
   run: Run,
   { step, buffer, optimizer }: TrainingState,
-  results: readonly Result[],
+  { results, rounds }: Record<'results' | 'rounds', readonly Result[]>,
   { gradientNorm, started }: { gradientNorm: number; started: number },
 ): StepMetrics {
   const fresh = results.flatMap(({ batch }) => batch.fresh)
@@ -234,13 +240,13 @@ function measure(
     'schedule/rewardTemperature': run.rewardTemperature(step - 1),
     'time/sampleSeconds': seconds(({ batch }) => batch.seconds.sample),
     'time/rewardSeconds': seconds(({ batch }) => batch.seconds.reward),
-    'time/learnSeconds': seconds(({ learnSeconds }) => learnSeconds),
+    'time/learnSeconds': rounds.reduce((sum, { learnSeconds }) => sum + learnSeconds, 0),
     'time/stepSeconds': (performance.now() - started) / 1000,
-    ...meanFigures(results),
+    ...meanFigures(rounds),
   }
 }
 
-/** Means over prompts of what a method tells besides. */
+/** Means over prompts and rounds of what a method tells besides. */
 const meanFigures = (results: readonly Result[]): Record<string, number> =>
   Object.fromEntries(
     Object.keys(results[0].learned.figures ?? {}).map((name) => [

@@ -2,8 +2,9 @@
 import { gflownet } from './gflownet.ts'
 import type { Collected, Method } from './method.ts'
 import type { MethodName } from './names.ts'
+import { ppo } from './ppo.ts'
 
-const methods: Record<MethodName, unknown> = { gflownet }
+const methods: Record<MethodName, unknown> = { gflownet, ppo }
 
 /** What a method collects is between its own functions. */
 export const methodOf = (name: MethodName) => methods[name] as Method<Collected>
