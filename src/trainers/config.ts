@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { replayConfigSchema } from '../gflownet/replay-buffer.ts'
 import { scheduleSchema } from '../gflownet/schedules.ts'
+import { ppoConfigSchema } from '../ppo/config.ts'
 import { methodNames } from './methods/names.ts'
 import { parseConfig } from './strict-config.ts'
 
@@ -130,6 +131,7 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({})
     .describe('after each round of updates the reference model learns from what the adapter samples'),
+  ppo: ppoConfigSchema.prefault({}),
   collapseFraction: fraction
     .default(0.1)
     .describe(
