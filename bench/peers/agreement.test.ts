@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { differenceOf, isAlike } from './agreement.ts'
+import { differenceOf, isAlike, worstOf } from './agreement.ts'
 
 const taken = (change: object = {}) => ({
   seconds: { sample: 1, reward: 1, learn: 1 },
@@ -33,4 +33,12 @@ test('the largest difference of rewards is told, relative to the reward', () => 
 
 test('rewards of other latents are a mistake of ours', () => {
   expect(() => differenceOf(taken(), taken({ logRewards: [[-10]] }))).toThrow('3 rewards of ours, 1 of the peer')
+})
+
+test('of several steps the worst counts', () => {
+  const steps = [taken({ loss: 10.005 }), taken({ gradientNorm: 3 })].map((theirs) => differenceOf(taken(), theirs))
+  const worst = worstOf(steps)
+  expect(worst.loss).toBeCloseTo(0.005 / 10.005, 12)
+  expect(worst.gradientNorm).toBeCloseTo(1 / 3, 12)
+  expect(worst.rewards).toBe(6)
 })

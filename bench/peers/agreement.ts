@@ -18,7 +18,15 @@ export function differenceOf(ours: Taken, theirs: Taken): Difference {
   }
 }
 
-/** Not a number counts as a difference without bound. */
+/** The worst of several steps, over all their rewards. */
+export const worstOf = (differences: readonly Difference[]): Difference =>
+  differences.reduce((worst, difference) => ({
+    loss: Math.max(worst.loss, difference.loss),
+    gradientNorm: Math.max(worst.gradientNorm, difference.gradientNorm),
+    logRewards: Math.max(worst.logRewards, difference.logRewards),
+    rewards: worst.rewards + difference.rewards,
+  }))
+
 export const isAlike = ({ loss, gradientNorm, logRewards }: Difference) =>
   [loss, gradientNorm, logRewards].every((difference) => difference <= TOLERANCE)
 

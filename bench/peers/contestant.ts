@@ -1,6 +1,13 @@
 /** @file A contestant is a process of its own, so that its peak memory is its own. It takes a step for every line that it is sent. */
 import { spawn } from 'node:child_process'
+import { dirname } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { type Python, peerScript } from './python.ts'
+
+/** What ours is raced against. */
+export const peerNames = ['paper', 'tuned', 'tuned-bfloat16'] as const
+export type PeerName = (typeof peerNames)[number]
 
 export type Phases = { sample: number; reward: number; learn: number }
 
@@ -34,9 +41,28 @@ export type Contestant = {
 
 const LAST_WORDS = 2000 // characters of standard error that are kept
 
+/** Our own. @param folder what prepare.ts wrote */
+export const startOurs = (folder: string): Promise<Contestant> =>
+  startContestant('ours', process.execPath, ['--import', 'tsx', ours, folder], { cwd: dirname(ours) })
+
+/** A peer in Python. */
+export const startPeer = (
+  { command }: Python,
+  name: PeerName,
+  { folder, threads }: { folder: string; threads: number },
+): Promise<Contestant> =>
+  startContestant(name, command, [peerScript, '--peer', name, '--folder', folder, '--threads', String(threads)])
+
+const ours = fileURLToPath(new URL('./ours.ts', import.meta.url))
+
 /** Starts a process and waits until it is ready. */
-export async function startContestant(name: string, command: string, args: readonly string[]): Promise<Contestant> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] })
+async function startContestant(
+  name: string,
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string } = {},
+): Promise<Contestant> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
   let lastWords = ''
   let peak = 0
   child.stderr.on('data', (data) => {

@@ -1,6 +1,6 @@
 /**
- * @file Our own contestant: takes the step of a folder from the library's parts, whenever a line on standard input says so. The
- * protocol is that of peer.py.
+ * @file Our own contestant: takes the step that is in a folder, with the library's parts, whenever a line on standard input says so.
+ * The protocol is that of peer.py.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -36,18 +36,9 @@ const tokenizer = { encode: read, encodeContinuation: read } as Partial<Tokenize
 const [folder] = process.argv.slice(2)
 const threads = grantedCores()
 const operationsPerSecond = await largeProductRate(threads)
-const step: Step = JSON.parse(readFileSync(join(folder, 'step.json'), 'utf8'))
 const path = join(folder, 'model')
 const { description: model, lanes } = await loadWeights(path, describeModel(path), { threads })
 const start = readPeftFolder(join(folder, 'adapter'))
-const support = { stop: step.stop, minTokens: 0, maxTokens: step.states[0].length - 1 }
-const inserted = step.tool.after.length > 0 ? insertedOf(step) : undefined
-const reward = rewardOf(step)
-const optimizer = adamW({
-  ...step.optimizer,
-  learningRate: () => step.optimizer.learningRate,
-  maxGradientNorm: null,
-})
 answer({ ready: true, operationsPerSecond })
 
 let runs = 0
@@ -62,7 +53,16 @@ await lanes.dispose()
 
 /** One step from the first adapter on; only sampling, rewards and learning are timed. */
 async function take(lane: Lane, run: number): Promise<Taken> {
-  const { prompt, latents } = step
+  const step: Step = JSON.parse(readFileSync(join(folder, 'step.json'), 'utf8'))
+  const { prompt, latents, states } = step
+  const support = { stop: step.stop, minTokens: 0, maxTokens: states[0].length - 1 }
+  const inserted = step.tool.after.length > 0 ? insertedOf(step) : undefined
+  const reward = rewardOf(step)
+  const optimizer = adamW({
+    ...step.optimizer,
+    learningRate: () => step.optimizer.learningRate,
+    maxGradientNorm: null,
+  })
   const weights = Object.entries(start.weights).map(([name, tensor]) => [
     name,
     { ...tensor, data: tensor.data.slice() },
@@ -91,7 +91,7 @@ async function take(lane: Lane, run: number): Promise<Taken> {
     peakBytes: process.resourceUsage().maxRSS * 1024,
     loss,
     gradientNorm,
-    logRewards: scored.logReward.map((row, n) => step.states[n].map((prefix) => row[prefix])),
+    logRewards: scored.logReward.map((row, n) => states[n].map((prefix) => row[prefix])),
   }
 }
 

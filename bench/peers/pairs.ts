@@ -1,13 +1,8 @@
 /** @file One workload at one size: ours stays loaded, peers come one after another, and both run in turn. */
-import { fileURLToPath } from 'node:url'
 import { grantedCores } from '../../src/runtime/threads.ts'
-import { type Difference, differenceOf, isAlike } from './agreement.ts'
-import { type Contestant, type Phases, startContestant, type Taken } from './contestant.ts'
-import { type Python, peerScript } from './python.ts'
-
-/** What ours is raced against. */
-export const peerNames = ['paper', 'tuned', 'tuned-bfloat16'] as const
-export type PeerName = (typeof peerNames)[number]
+import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
+import { type Contestant, type PeerName, type Phases, startOurs, startPeer, type Taken } from './contestant.ts'
+import type { Python } from './python.ts'
 
 /** Runs of ours and of a peer, pair by pair. */
 export type PeerRuns = {
@@ -22,7 +17,6 @@ export type Runs = {
   /** Of all pairs, or where there are no peers so many on their own. */
   ours: Phases[]
   peakBytes: number
-  loss: number
   /** The matrix work that ours did in a step, counted from its graphs. */
   operationsDone: number
   /** What one large product reached in the process of ours. */
@@ -32,7 +26,14 @@ export type Runs = {
   failures: string[]
 }
 
-export type RaceOptions = { folder: string; peers: readonly PeerName[]; pairs: number; tell: (message: string) => void }
+export type RaceOptions = {
+  folder: string
+  peers: readonly PeerName[]
+  pairs: number
+  /** Puts a step with new tokens into the folder. */
+  nextStep: () => void
+  tell: (message: string) => void
+}
 
 /** Is it to find what ours finds, to float32's precision? */
 export const isExact = (name: PeerName) => name !== 'tuned-bfloat16'
@@ -40,10 +41,10 @@ export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !i
 
 /** @param python absent: ours runs alone */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
-  const script = fileURLToPath(new URL('./ours.ts', import.meta.url))
-  const us = await startContestant('ours', process.execPath, [...process.execArgv, script, options.folder])
+  const us = await startOurs(options.folder)
   try {
-    const first = await us.take()
+    options.nextStep()
+    const first = await us.take() // opens the sessions, and does not count
     const peers: PeerRuns[] = []
     const failures: string[] = []
     for (const name of python ? options.peers : []) {
@@ -53,17 +54,15 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       }
       options.tell(`ours and ${name} in turn`)
       try {
-        peers.push(await against(name, python!, { us, first }, options))
+        peers.push(await against(name, python!, us, options))
       } catch (error) {
         const lines = (error as Error).message.split('\n')
         failures.push(`${lines[0]}: ${lines.at(-1)}`) // where memory did not suffice for one, others may still run
       }
     }
-    const alone = peers.length > 0 ? [] : await repeat(options.pairs, () => us.take())
     return {
-      ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : alone.map(({ seconds }) => seconds),
+      ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await alone(us, options),
       peakBytes: us.peakBytes(),
-      loss: first.loss,
       operationsDone: first.operations!,
       operationsPerSecond: us.ready.operationsPerSecond!,
       ...{ peers, failures },
@@ -73,27 +72,28 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
   }
 }
 
-/** Pairs, whose first run is ours and the peer's in turn, after a run of the peer that does not count. */
+/** Pairs over one step each, which ours and the peer begin in turn. The first, in which the peer warms up, is not timed. */
 async function against(
   name: PeerName,
-  { command }: Python,
-  { us, first }: { us: Contestant; first: Taken },
-  { folder, pairs }: RaceOptions,
+  python: Python,
+  us: Contestant,
+  { folder, pairs, nextStep }: RaceOptions,
 ): Promise<PeerRuns> {
-  const args = [peerScript, '--peer', name, '--folder', folder, '--threads', String(grantedCores())]
-  const peer = await startContestant(name, command, args)
+  const peer = await startPeer(python, name, { folder, threads: grantedCores() })
+  const taken: { ours: Taken; theirs: Taken }[] = []
   try {
-    const difference = differenceOf(first, await peer.take())
-    const taken = await repeat(pairs, async (pair) => {
-      const oursFirst = pair % 2 === 0
-      const before = oursFirst ? await us.take() : undefined
+    for (let pair = 0; pair <= pairs; pair++) {
+      nextStep()
+      const before = pair % 2 === 0 ? await us.take() : undefined
       const theirs = await peer.take()
-      return { ours: before ?? (await us.take()), theirs }
-    })
+      taken.push({ ours: before ?? (await us.take()), theirs })
+    }
+    const timed = taken.slice(1)
     return {
-      ...{ name, difference },
-      ours: taken.map(({ ours }) => ours.seconds),
-      theirs: taken.map(({ theirs }) => theirs.seconds),
+      name,
+      difference: worstOf(taken.map(({ ours, theirs }) => differenceOf(ours, theirs))),
+      ours: timed.map(({ ours }) => ours.seconds),
+      theirs: timed.map(({ theirs }) => theirs.seconds),
       peakBytes: peer.peakBytes(),
     }
   } finally {
@@ -101,9 +101,11 @@ async function against(
   }
 }
 
-/** One after another. */
-async function repeat<Result>(count: number, run: (i: number) => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = []
-  for (let i = 0; i < count; i++) results.push(await run(i))
-  return results
+async function alone(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<Phases[]> {
+  const seconds: Phases[] = []
+  for (let run = 0; run < pairs; run++) {
+    nextStep()
+    seconds.push((await us.take()).seconds)
+  }
+  return seconds
 }

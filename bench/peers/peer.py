@@ -1,6 +1,6 @@
 """
-A peer in the race of race.ts: loads a step, takes it whenever a line says so, and answers with seconds by phase, peak memory
-and what came out. `--describe` only tells versions, and whether the processor multiplies bfloat16.
+A peer in the race of race.ts: takes the step that is in a folder whenever a line says so, and answers with seconds by phase,
+peak memory and what came out. `--describe` only tells versions, and whether the processor multiplies bfloat16.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     peer_class, dtype = PEERS[arguments.peer]
     model = load_policy(arguments.folder, dtype)
-    step = read_step(arguments.folder / "step.json")
-    peer = peer_class(model, step)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     start = [parameter.detach().clone() for parameter in trained]
     answer({"ready": True})
@@ -57,7 +55,8 @@ def main() -> None:
             for parameter, value in zip(trained, start):
                 parameter.copy_(value)
                 parameter.grad = None
-        answer(take(peer, step, trained))
+        step = read_step(arguments.folder / "step.json")
+        answer(take(peer_class(model, step), step, trained))
 
 
 def take(peer: Paper | Tuned, step: Step, trained: list[torch.nn.Parameter]) -> dict:

@@ -11,6 +11,7 @@ const here = fileURLToPath(new URL('.', import.meta.url))
 const environment = join(here, '.venv')
 const requirements = join(here, 'requirements.txt')
 const installed = join(environment, 'requirements.txt') // a copy, written when all of it is there
+const named = process.env.FLOWTUNE_PEERS_PYTHON
 const scripts = process.platform === 'win32' ? 'Scripts' : 'bin'
 
 export type Python = {
@@ -22,19 +23,21 @@ export type Python = {
 
 export const peerScript = join(here, 'peer.py')
 
-/** The Python of the peers, or in a few words why there is none. `tell` is told what takes minutes. */
-export function findPython(tell: (message: string) => void): Python | string {
-  const named = process.env.FLOWTUNE_PEERS_PYTHON
+/** The Python of the peers, made ready where it is not, or in a few words why there is none. `tell` is told what takes minutes. */
+export const findPython = (tell: (message: string) => void): Python | string =>
+  named === undefined && !isPrepared() ? (prepareEnvironment(tell) ?? readyPython()) : readyPython()
+
+/** The same, of what is there already. */
+export function readyPython(): Python | string {
   const command = named ?? join(environment, scripts, 'python')
-  const problem = named ? undefined : prepareEnvironment(tell)
-  if (problem) return problem
   const { status, stdout, stderr, error } = spawnSync(command, [peerScript, '--describe'], { encoding: 'utf8' })
-  if (status === 0) return { command, ...JSON.parse(stdout) }
-  return `${command}: ${error?.message ?? lastLine(stderr)}`
+  return status === 0 ? { command, ...JSON.parse(stdout) } : `${command}: ${error?.message ?? lastLine(stderr)}`
 }
 
+const isPrepared = () => existsSync(installed) && readFileSync(installed, 'utf8') === readFileSync(requirements, 'utf8')
+
+/** @returns what went wrong */
 function prepareEnvironment(tell: (message: string) => void): string | undefined {
-  if (existsSync(installed) && readFileSync(installed, 'utf8') === readFileSync(requirements, 'utf8')) return undefined
   const python = ['python3', 'python'].find((name) => spawnSync(name, ['--version']).status === 0)
   if (!python) return 'there is no python3'
   tell(`installing PyTorch, transformers and PEFT into ${environment}, once (some gigabytes)`)

@@ -3,21 +3,20 @@
  * weights, tokens and LoRA. *paper* is the algorithm of the paper's own code, *tuned* what a good engineer would write. See
  * docs/performance.md. Ends with code 1 where a float32 peer computes something else than ours.
  */
-import { mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Option, program } from 'commander'
-import { writePeftFolder } from '../../src/adapters/peft.ts'
 import { wholeNumber } from '../../src/cli/options.ts'
-import { writeJson } from '../../src/files.ts'
 import { machine } from '../machine.ts'
 import { writeResults } from '../results.ts'
-import { describeSize, randomAdapter, type SizeName, sizeNames, writeRandomModel } from '../sizes.ts'
+import { type SizeName, sizeNames } from '../sizes.ts'
+import { type PeerName, peerNames } from './contestant.ts'
 import { countedWork } from './counted-work.ts'
-import { disagrees, type PeerName, peerNames, runPairs } from './pairs.ts'
+import { disagrees, runPairs } from './pairs.ts'
+import { writePolicy, writeStep } from './prepare.ts'
 import { findPython } from './python.ts'
 import { measurementsOf, type Race, report } from './report.ts'
-import { stepOf, type WorkloadName, workloadNames, workloads } from './workloads.ts'
+import { type WorkloadName, workloadNames } from './workloads.ts'
 
 /** 30 layers of 576 with a vocabulary of 49,152, and 12 layers of 768 with one of 50,257. */
 const SIZES: SizeName[] = ['smollm2-135m', 'gpt2-small']
@@ -44,27 +43,25 @@ if (typeof found === 'string') tell(`no peers, ours runs alone: ${found}`)
 const versions = Object.entries(python?.versions ?? {}).map(([name, version]) => `${name} ${version}`)
 console.log([machine(), ...versions, `seed ${given.seed}`].join(', '))
 
-const folder = fileURLToPath(new URL('./.work/', import.meta.url))
+const work = fileURLToPath(new URL('./.work/', import.meta.url))
+mkdirSync(work, { recursive: true })
+const folder = mkdtempSync(work) // half a gigabyte of weights, and not in a temporary folder that may lie in memory
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+
 const races: Race[] = []
-try {
-  for (const size of extent.size) {
-    tell(`writing random weights of ${size}`)
-    const model = describeSize(size)
-    const adapter = randomAdapter(model)
-    mkdirSync(folder, { recursive: true })
-    writeRandomModel(join(folder, 'model'), size, model)
-    writePeftFolder(join(folder, 'adapter'), adapter, { baseModel: size, layers: model.linears })
-    for (const workload of extent.workload) {
-      tell(`${workload}, ${size}`)
-      const step = stepOf(workloads[workload], model.dimensions.vocabulary, given.seed)
-      writeJson(join(folder, 'step.json'), step)
-      const runs = await runPairs(python, { folder, peers: given.peer, pairs: extent.pairs, tell })
-      races.push({ ...runs, size, workload, counted: countedWork(model, adapter.config, step) })
-      console.log(`\n${report(races.at(-1)!)}`)
-    }
+for (const size of extent.size) {
+  tell(`writing random weights of ${size}`)
+  const { model, lora } = writePolicy(folder, size)
+  for (const workload of extent.workload) {
+    tell(`${workload}, ${size}`)
+    let number = 0
+    const nextStep = () => writeStep(folder, workload, model, { seed: given.seed, number: number++ })
+    const counted = countedWork(model, lora, nextStep())
+    const runs = await runPairs(python, { folder, peers: given.peer, pairs: extent.pairs, nextStep, tell })
+    races.push({ ...runs, size, workload, counted })
+    console.log(`\n${report(races.at(-1)!)}`)
   }
-} finally {
-  rmSync(folder, { recursive: true, force: true })
 }
 
 if (given.json) {

@@ -13,7 +13,7 @@ from transformers import DynamicCache
 
 from step import Step, demonstrations_cache, draw, ending_reward, padded, rows_of
 
-BRANCHES_AT_ONCE = 128  # each takes a copy of its latent's keys and values
+BRANCHES_AT_ONCE = 64  # each takes a copy of its latent's keys and values
 
 
 class Tuned:

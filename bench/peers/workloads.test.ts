@@ -5,7 +5,7 @@ import { insertedOf, stepOf, workloadNames, workloads } from './workloads.ts'
 const VOCABULARY = 512
 
 describe.each(workloadNames)('a step of %s', (name) => {
-  const step = stepOf(workloads[name], VOCABULARY, 1)
+  const step = stepOf(workloads[name], VOCABULARY, { seed: 1, number: 0 })
 
   test('has as many actions in every latent, and no stop token', () => {
     const inserted = insertedOf(step)
@@ -20,14 +20,17 @@ describe.each(workloadNames)('a step of %s', (name) => {
     expect(step.states).toEqual(step.latents.map((latent, n) => statesOf(latent.length, inserted[n])))
   })
 
-  test('is the same for a seed and another for another', () => {
-    expect(stepOf(workloads[name], VOCABULARY, 1)).toEqual(step)
-    expect(stepOf(workloads[name], VOCABULARY, 2).latents).not.toEqual(step.latents)
+  test('is the same for equal addresses; other steps of the run share its demonstrations alone', () => {
+    const [again, next] = [0, 1].map((number) => stepOf(workloads[name], VOCABULARY, { seed: 1, number }))
+    expect(again).toEqual(step)
+    expect(next.demonstrations).toEqual(step.demonstrations)
+    expect(next.prompt).not.toEqual(step.prompt)
+    expect(next.latents).not.toEqual(step.latents)
   })
 })
 
 test('a tool answers in a third of the latents of arithmetic, not in all of them at the same place', () => {
-  const { tool, latents, states } = stepOf(workloads.arithmetic, VOCABULARY, 1)
+  const { tool, latents, states } = stepOf(workloads.arithmetic, VOCABULARY, { seed: 1, number: 0 })
   expect(tool.after).toEqual([4, 4, 4, 5, 5, 6, 6])
   for (const [n, actions] of tool.after.entries()) {
     expect(latents[n].slice(actions, actions + 2)).toEqual(tool.tokens)
@@ -36,7 +39,7 @@ test('a tool answers in a third of the latents of arithmetic, not in all of them
 })
 
 test('the endings of labels are alike in their first words alone', () => {
-  const { endings } = stepOf(workloads.labels, VOCABULARY, 1)
+  const { endings } = stepOf(workloads.labels, VOCABULARY, { seed: 1, number: 0 })
   expect(new Set(endings.map((ending) => ending.slice(0, 4).join())).size).toBe(1)
   expect(new Set(endings.map((ending) => ending[4])).size).toBe(3)
 })

@@ -1,5 +1,5 @@
 /** @file The steps that are raced over, one prompt each, as plain data: token numbers stand for text. */
-import { seededRandom } from '../../src/random.ts'
+import { type Draws, seededRandom } from '../../src/random.ts'
 
 export type Workload = {
   /** Tokens of the prompt X. */
@@ -53,11 +53,18 @@ export type Step = {
 const FIRST_CALL = 4
 const CALL_PLACES = 3
 
-export function stepOf(workload: Workload, vocabulary: number, seed: number): Step {
+/** Step `number` of a run: demonstrations are the run's, all else is new, so that nobody can know it from an earlier step. */
+export function stepOf(
+  workload: Workload,
+  vocabulary: number,
+  { seed, number }: { seed: number; number: number },
+): Step {
   const { prompt, demonstrations = 0, samples, actions, endings, answer = 0 } = workload
-  const draws = seededRandom(seed).at('race')
+  const random = seededRandom(seed)
   const stop = 0
-  const tokens = (count: number) => Array.from({ length: count }, () => 1 + draws.integer(vocabulary - 1))
+  const drawing = (draws: Draws) => (count: number) =>
+    Array.from({ length: count }, () => 1 + draws.integer(vocabulary - 1))
+  const tokens = drawing(random.at('step', number))
   const answered = answer > 0 ? Math.round(samples / 3) : 0
   const after = Array.from({ length: answered }, (_, n) => FIRST_CALL + Math.floor((n * CALL_PLACES) / answered))
   const states = Array.from({ length: samples }, (_, n) =>
@@ -71,7 +78,8 @@ export function stepOf(workload: Workload, vocabulary: number, seed: number): St
   })
   const alike = tokens(endings?.shared ?? 0)
   return {
-    ...{ prompt: tokens(prompt), demonstrations: tokens(demonstrations), latents, states, tool, stop },
+    ...{ prompt: tokens(prompt), latents, states, tool, stop },
+    demonstrations: drawing(random.at('demonstrations'))(demonstrations),
     endings: Array.from({ length: endings?.count ?? 0 }, () => [...alike, ...tokens(endings!.tokens - alike.length)]),
     label: endings && endings.count > 1 ? 0 : null,
     temperature: 0.9,
