@@ -32,11 +32,20 @@ export type Taken = {
 
 export type Contestant = {
   ready: Ready
-  /** @throws Error with the last words of a process that ended */
+  /** @throws ContestantEnded */
   take(): Promise<Taken>
   /** The most resident memory that it had until its last answer. */
   peakBytes(): number
   dispose(): Promise<void>
+}
+
+/** A contestant that ended before it answered; the message has the last words of its process. */
+export class ContestantEnded extends Error {
+  readonly contestant: string
+  constructor(contestant: string, how: string, lastWords: string) {
+    super(`${contestant} ended (${how})\n${lastWords}`)
+    this.contestant = contestant
+  }
 }
 
 const LAST_WORDS = 2000 // characters of standard error that are kept
@@ -55,7 +64,7 @@ export const startPeer = (
 
 const ours = fileURLToPath(new URL('./ours.ts', import.meta.url))
 
-/** Starts a process and waits until it is ready. */
+/** Starts a process and waits until it is ready. @throws ContestantEnded */
 async function startContestant(
   name: string,
   command: string,
@@ -77,7 +86,7 @@ async function startContestant(
   const answer = async () => {
     const line = await lines.next()
     if (!line.done) return JSON.parse(line.value)
-    throw new Error(`${name} ended (${await ended})\n${lastWords.trim()}`)
+    throw new ContestantEnded(name, await ended, lastWords.trim())
   }
   return {
     ready: await answer(),

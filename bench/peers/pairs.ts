@@ -1,7 +1,15 @@
 /** @file One workload at one size: ours stays loaded, peers come one after another, and both run in turn. */
 import { grantedCores } from '../../src/runtime/threads.ts'
 import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
-import { type Contestant, type PeerName, type Phases, startOurs, startPeer, type Taken } from './contestant.ts'
+import {
+  type Contestant,
+  ContestantEnded,
+  type PeerName,
+  type Phases,
+  startOurs,
+  startPeer,
+  type Taken,
+} from './contestant.ts'
 import type { Python } from './python.ts'
 
 /** Runs of ours and of a peer, pair by pair. */
@@ -39,7 +47,7 @@ export type RaceOptions = {
 export const isExact = (name: PeerName) => name !== 'tuned-bfloat16'
 export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !isAlike(difference)
 
-/** @param python absent: ours runs alone */
+/** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
   const us = await startOurs(options.folder)
   try {
@@ -56,7 +64,8 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       try {
         peers.push(await against(name, python!, us, options))
       } catch (error) {
-        const lines = (error as Error).message.split('\n')
+        if (!(error instanceof ContestantEnded) || error.contestant !== name) throw error
+        const lines = error.message.split('\n')
         failures.push(`${lines[0]}: ${lines.at(-1)}`) // where memory did not suffice for one, others may still run
       }
     }
