@@ -53,5 +53,7 @@ function report({ changes, onlyBefore, onlyAfter }: Comparison, [before, after]:
   return [table.toString(), ...notes].join('\n')
 }
 
-const verdictOf = ({ verdict, isControl }: Change) =>
-  verdict === 'within noise' ? '' : isControl ? `${verdict}: the machine is` : verdict.toUpperCase()
+function verdictOf({ verdict, isControl }: Change): string {
+  if (verdict === 'within noise') return ''
+  return isControl ? `${verdict}: the machine is` : verdict.toUpperCase()
+}

@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
 import { compareResults } from './comparison.ts'
 import { readResults, writeResults } from './results.ts'
 import { median, spread } from './statistics.ts'
@@ -83,4 +85,40 @@ test('the median of an even number of values is between both in the middle', () 
   expect(median([4, 1, 3, 2])).toBe(2.5)
   expect(median([10, 1, 3])).toBe(3)
   expect(spread([1, 4, 2])).toBe(1.5)
+})
+
+describe('the command', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'flowtune-'))
+  const file = (name: string, seconds: number[], machine = 'here') => {
+    const path = join(folder, name)
+    writeResults(path, { ...results(measured(seconds)), machine, details: [] })
+    return path
+  }
+  const compare = (...paths: string[]) =>
+    spawnSync(
+      process.execPath,
+      ['--import', 'tsx', fileURLToPath(new URL('./compare.ts', import.meta.url)), ...paths],
+      {
+        encoding: 'utf8',
+      },
+    )
+  const before = file('before.json', [1, 1])
+
+  test('ends with code 1 where something became slower, and shows it', () => {
+    const { status, stdout } = compare(before, file('slower.json', [1.5, 1.5], 'elsewhere'))
+    expect(status).toBe(1)
+    expect(stdout).toMatch(/learning +│ +1\.000 │ +1\.500 │ +1\.500 │ +± 3 % │ +× 1\.00 │ SLOWER/)
+    expect(stdout).toContain('other machines: here and elsewhere')
+  })
+
+  test('ends with code 0 where nothing did', () => {
+    expect(compare(before, file('same.json', [1.01, 1.01])).status).toBe(0)
+  })
+
+  test('refuses a file that is not there, in one line', () => {
+    const { status, stderr } = compare(before, join(folder, 'absent.json'))
+    expect(status).toBe(2)
+    expect(stderr).toContain('absent.json: no such file')
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+  })
 })
