@@ -2,8 +2,8 @@
  * @file Makes data/stories and data/prompts from stories that the embedded model itself tells (temperature 0.75). A story is
  * sampled whole and cut into sentences.
  *
- * data/stories: three consecutive sentences give a beginning, a middle (which is thrown away: it is what the fine-tuned model
- * is to find) and an ending. data/prompts: its first one to three sentences. In each no text occurs twice, so that training
+ * data/stories: three consecutive sentences give a beginning, a middle (which is left out, except of a second copy of the held-out
+ * ones: it is what the fine-tuned model is to find) and an ending. data/prompts: its first one to three sentences. In each no text occurs twice, so that training
  * and held-out prompts are disjoint. Usage: npx tsx scripts/make-stories.ts
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -23,16 +23,16 @@ const { tokenizer, description, lanes } = model
 const begin = tokenizer.bosToken!
 const random = seededRandom(SEED)
 
-const stories: { beginning: string; ending: string }[] = []
+const stories: { beginning: string; middle: string; ending: string }[] = []
 const seen = new Set<string>()
 for (let round = 0; stories.length < TRAINING + HELD_OUT; round++)
   for (const sentences of await tellStories('stories', round)) {
     const triple = firstTriple(sentences)
     if (!triple) continue
-    const [beginning, , ending] = triple
+    const [beginning, middle, ending] = triple
     if (seen.has(beginning) || seen.has(ending)) continue
     seen.add(beginning).add(ending)
-    stories.push({ beginning, ending })
+    stories.push({ beginning, middle, ending })
   }
 
 const prompts = new Set<string>()
@@ -47,7 +47,14 @@ await model.dispose()
 write(
   'stories',
   'jsonl',
-  stories.map((story) => JSON.stringify(story)),
+  stories.map(({ beginning, ending }) => JSON.stringify({ beginning, ending })),
+)
+writeFileSync(
+  `${root}data/stories/held-out-with-middle.jsonl`,
+  stories
+    .slice(TRAINING)
+    .map((story) => `${JSON.stringify(story)}\n`)
+    .join(''),
 )
 write('prompts', 'txt', [...prompts])
 

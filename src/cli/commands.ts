@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { UserError } from '../errors.ts'
 import { version } from '../trainers/run-record.ts'
+import { defineCompare } from './compare.ts'
 import { defineDoctor } from './doctor.ts'
 import { defineEvaluate } from './evaluate.ts'
 import { defineExport } from './export.ts'
@@ -19,6 +20,7 @@ const commands = [
   defineSample,
   definePredict,
   defineEvaluate,
+  defineCompare,
   defineScore,
   defineExport,
   defineModels,

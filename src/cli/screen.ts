@@ -28,6 +28,8 @@ export function resultScreen(run: OpenRun, report: Report, onWhat: string): stri
 /** What the task itself reports: a row for each method. */
 function outcomeOf({ figures, notes = [] }: Outcome): string[] {
   const measures = [...new Set(Object.values(figures).flatMap((values) => Object.keys(values)))]
+  const told = notes.length > 0 ? [notes.join('\n')] : []
+  if (measures.length === 0) return told
   const cell = (value: number | undefined) => (value === undefined ? '' : shortNumber(value))
   const rows = Object.entries(figures).map(([method, values]) => [
     titleOf(method),
@@ -36,13 +38,13 @@ function outcomeOf({ figures, notes = [] }: Outcome): string[] {
   const table = plainTable([['', ...measures], ...rows], {
     colAligns: ['left', ...measures.map(() => 'right' as const)],
   })
-  return notes.length > 0 ? [table, notes.join('\n')] : [table]
+  return [table, ...told]
 }
 
 const titleOf = (method: string) => (Object.hasOwn(titles, method) ? titles[method as SamplerName] : method)
 
 /** Three figures: 0.0123, 1.23, 123. */
-const shortNumber = (value: number) => {
+export const shortNumber = (value: number) => {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '-' : value > 0 ? '∞' : '−∞'
   return Math.abs(value) >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
 }
@@ -84,6 +86,14 @@ const rows: Record<MeasureName, Row> = {
     label: 'distinct samples / mean edit distance',
     show: ({ summary }, name) =>
       [summary[name].distinctFraction, summary[name].tokenDistance].map(percentage).join(' / '),
+  },
+  lengthBias: {
+    label: 'length against the posterior’s, tokens',
+    show: ({ summary }, name) => withError(summary[name].lengthBias),
+  },
+  firstTokenEntropyGap: {
+    label: 'first-token entropy against it, nats',
+    show: ({ summary }, name) => withError(summary[name].firstTokenEntropyGap),
   },
 }
 

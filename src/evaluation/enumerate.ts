@@ -13,6 +13,7 @@ import type { Support } from '../sampling/support.ts'
 import type { BoundTool } from '../sampling/tools.ts'
 import { latentOf } from '../sampling/with-action.ts'
 import { entropy, klDivergence, normaliseLog, totalVariation } from './divergence.ts'
+import { firstTokenEntropy, meanLength } from './shapes.ts'
 
 /** More latents than this are no small problem. */
 const MAX_LATENTS = 1_000_000
@@ -92,20 +93,13 @@ export function compareShapes(
   latents: EnumeratedProblem['latents'],
   { posterior, sampler }: { posterior: ArrayLike<number>; sampler: ArrayLike<number> },
 ) {
-  const meanLength = (logP: ArrayLike<number>) =>
-    latents.reduce((sum, { length }, i) => sum + Math.exp(logP[i]) * length, 0)
+  const [ofPosterior, ofSampler] = [posterior, sampler].map((logP) => Array.from(logP, Math.exp))
   return {
     /** Mean length under the sampler less that under the posterior, tokens. */
-    lengthBias: meanLength(sampler) - meanLength(posterior),
+    lengthBias: meanLength(latents, ofSampler) - meanLength(latents, ofPosterior),
     /** Entropy of the first token, ⊤ among them, under the sampler less that under the posterior, nats. */
-    firstTokenEntropyGap: firstTokenEntropy(latents, sampler) - firstTokenEntropy(latents, posterior),
+    firstTokenEntropyGap: firstTokenEntropy(latents, ofSampler) - firstTokenEntropy(latents, ofPosterior),
   }
-}
-
-function firstTokenEntropy(latents: EnumeratedProblem['latents'], logP: ArrayLike<number>): number {
-  const masses = new Map<number | undefined, number>()
-  for (const [i, [first]] of latents.entries()) masses.set(first, (masses.get(first) ?? 0) + Math.exp(logP[i]))
-  return entropy([...masses.values()].map(Math.log))
 }
 
 const inParts = ({ latents, inserted }: TokenLists): TokenLists[] =>

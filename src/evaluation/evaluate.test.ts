@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { exactProblem, modelFolder, rewards } from '../../test/exact-posterior.ts'
+import { exactProblem, modelFolder, rewards, trainExactly } from '../../test/exact-posterior.ts'
 import { adding, keyOf, keysOf } from '../../test/with-tool.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { seededRandom } from '../random.ts'
 import { tempered } from '../rewards/tempered.ts'
 import { type BoundTool, bindTool } from '../sampling/tools.ts'
-import { compareExactly, enumeratePolicy, enumerateRewards, withTool } from './enumerate.ts'
+import { normaliseLog } from './divergence.ts'
+import { compareExactly, compareShapes, enumeratePolicy, enumerateRewards, withTool } from './enumerate.ts'
 import { evaluateSamplers, summarise } from './evaluate.ts'
 
 const TEMPERATURE = 4
@@ -79,4 +80,30 @@ test('the summary is the mean over prompts with the standard error of their spre
   expect(kl.value).toBeCloseTo(mean, 10)
   expect(kl.standardError).toBeCloseTo(Math.sqrt(variance / 3), 10)
   expect(await evaluateSamplers({ ...settings, random: seededRandom(1) })).toEqual(results)
+})
+
+test('length bias and first-token entropy from samples agree with the enumerated shapes', async () => {
+  const exact = exactProblem(model, 12, 2)
+  const { problem } = exact
+  const reward = rewards.tempered
+  const training = { reward, temperature: TEMPERATURE, steps: 60, samples: 32, seed: 1 }
+  const { adapter, logQ } = await trainExactly(exact, { ...training, objective: 'subtrajectory-balance' })
+  const logReward = await enumerateRewards(problem, reward, TEMPERATURE)
+  const [result] = await evaluateSamplers({
+    model,
+    samplers: { base: undefined, tuned: adapter },
+    support: problem.support,
+    prompts: [{ name: 'prompt', tokens: problem.prompt, reward }],
+    samples: 4000,
+    random: seededRandom(4),
+    rewardTemperature: TEMPERATURE,
+  })
+  for (const [name, sampler] of Object.entries({ base: await enumeratePolicy(problem), tuned: logQ })) {
+    const shapes = compareShapes(problem.latents, { posterior: normaliseLog(logReward), sampler })
+    const { lengthBias, firstTokenEntropyGap } = result.samplers[name]
+    expect(Math.abs(lengthBias - shapes.lengthBias)).toBeLessThan(0.05)
+    expect(Math.abs(firstTokenEntropyGap - shapes.firstTokenEntropyGap)).toBeLessThan(0.05)
+  }
+  expect(result.samplers.base.lengthBias).toBeGreaterThan(0.3) // there is something to find
+  expect(result.samplers.base.firstTokenEntropyGap).toBeLessThan(-0.3)
 })

@@ -16,6 +16,8 @@ import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
 import { paretoSmoothed } from './pareto-smoothing.ts'
 import { drawPool, type PoolPart } from './pool.ts'
+import { normalisedWeights } from './posterior-expectation.ts'
+import { estimatedFirstTokenEntropy, meanLength } from './shapes.ts'
 
 /** A prompt to evaluate on, and the samplers to compare: a model with an adapter, or without (the base model). */
 export type EvaluationPrompt = { name: string; tokens: readonly number[]; reward: Reward }
@@ -42,10 +44,28 @@ export type SamplerResult = {
   distinctFraction: number
   /** Mean pairwise edit distance of its samples, as a fraction of their length. */
   tokenDistance: number
+  /** Mean length of its samples less that of the posterior, tokens: negative where it stops too early. */
+  lengthBias: number
+  /** Entropy of their first token less that of the posterior's, nats: negative where it has collapsed onto fewer beginnings. */
+  firstTokenEntropyGap: number
   samples: (LatentRecord & { logQ: number; logReward: number })[]
 }
 
-export type PromptEvaluation = { name: string; logZ: Estimate; samplers: Record<string, SamplerResult> }
+/** What samples of the posterior are like, by the importance weights of all samples; NaN where every weight is zero. */
+export type PosteriorMoments = {
+  meanLogReward: number
+  meanLogBase: number
+  meanLength: number
+  /** Of the first token, nats. */
+  firstTokenEntropy: number
+}
+
+export type PromptEvaluation = {
+  name: string
+  logZ: Estimate
+  posterior: PosteriorMoments
+  samplers: Record<string, SamplerResult>
+}
 
 /** Means over prompts, with the standard error that the spread over prompts gives. */
 export type EvaluationSummary = Record<string, Record<keyof typeof measures, Estimate>>
@@ -94,7 +114,10 @@ async function evaluatePrompt(
   const pool = await drawPool(lane, { model, support, tool, rewardTemperature }, prompt, parts)
   const { latents, logTarget: logReward, logSamplers, counts } = pool
   const logBase = logSamplers[parts.findIndex(({ adapter }) => adapter === undefined)]
-  const { logZ } = estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
+  const mixture = mixtureLogWeights({ logReward, logSamplers, counts })
+  const { logZ } = estimateLogPartition(mixture)
+  const posterior = posteriorMoments(mixture, { latents: latents.map(({ tokens }) => tokens), logReward, logBase })
+  const equally = new Array<number>(samples).fill(1 / samples)
   const results = names.map((sampler, k): [string, SamplerResult] => {
     const own = <T>(values: readonly T[]) => values.slice(k * samples, (k + 1) * samples)
     const [ownReward, ownQ, ownLatents] = [own(logReward), own(logSamplers[k]), own(latents)]
@@ -114,11 +137,29 @@ async function evaluatePrompt(
         ratioVariance: variance(ownReward.map((value, n) => value - ownQ[n])),
         distinctFraction: distinctFraction(ownTokens),
         tokenDistance: meanTokenDistance(ownTokens),
+        lengthBias: meanLength(ownTokens, equally) - posterior.meanLength,
+        firstTokenEntropyGap: estimatedFirstTokenEntropy(ownTokens, equally) - posterior.firstTokenEntropy,
         samples: ownLatents.map((latent, n) => ({ ...recordOf(latent), logQ: ownQ[n], logReward: ownReward[n] })),
       },
     ]
   })
-  return { name: prompt.name, logZ, samplers: Object.fromEntries(results) }
+  return { name: prompt.name, logZ, posterior, samplers: Object.fromEntries(results) }
+}
+
+function posteriorMoments(
+  logWeights: ArrayLike<number>,
+  { latents, logReward, logBase }: { latents: readonly (readonly number[])[]; logReward: number[]; logBase: number[] },
+): PosteriorMoments {
+  const nothing = Array.from(logWeights).every((value) => value === -Infinity)
+  const weights = nothing ? logReward.map(() => Number.NaN) : normalisedWeights(logWeights)
+  const mean = (values: readonly number[]) =>
+    values.reduce((sum, value, i) => (weights[i] === 0 ? sum : sum + weights[i] * value), 0)
+  return {
+    meanLogReward: mean(logReward),
+    meanLogBase: mean(logBase),
+    meanLength: meanLength(latents, weights),
+    firstTokenEntropy: estimatedFirstTokenEntropy(latents, weights),
+  }
 }
 
 /** What of a sampler's result on one prompt is averaged over prompts. */
@@ -134,6 +175,8 @@ const measures = {
   ratioVariance: ({ ratioVariance }) => ratioVariance,
   distinctFraction: ({ distinctFraction }) => distinctFraction,
   tokenDistance: ({ tokenDistance }) => tokenDistance,
+  lengthBias: ({ lengthBias }) => lengthBias,
+  firstTokenEntropyGap: ({ firstTokenEntropyGap }) => firstTokenEntropyGap,
 } satisfies Record<string, (result: SamplerResult) => number | undefined>
 
 /** Means over prompts. A prompt without k̂ has no part in k̂'s mean. */

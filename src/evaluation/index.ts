@@ -2,6 +2,16 @@
  * @file Evaluation as a library: `flowtune/evaluation`. What a sampler draws against what it should draw, how good and how
  * different the texts are, how right the answers, and pictures of it.
  */
+
+export { type BreakEven, breakEven } from './baselines/break-even.ts'
+export {
+  type BaselineComparison,
+  type BaselineOptions,
+  compareBaselines,
+  type MethodAnswers,
+  type MethodSummary,
+  summariseMethod,
+} from './baselines/compare-baselines.ts'
 export { type Calibration, type CalibrationBin, calibration } from './calibration.ts'
 export { entropy, klDivergence, normaliseLog, totalVariation } from './divergence.ts'
 export { distinctFraction, distinctNgrams, logGramDeterminant, meanPairwiseCosineDistance } from './diversity.ts'
@@ -28,8 +38,9 @@ export {
 export { type OutcomeDistribution, outcomeDistribution, tokenisationsOf } from './outcomes.ts'
 export { bleu, gleu, wordsOf } from './overlap.ts'
 export { type ParetoSmoothed, paretoSmoothed, TRUSTED_PARETO_K } from './pareto-smoothing.ts'
-export { type Cost, type Curve, type Panel, qualityAgainstSeconds, trainingCurves } from './pictures/curves.ts'
-export { type FrontierCurve, frontier } from './pictures/frontier.ts'
+export { type CostCurve, type CostPanel, qualityAgainstCost } from './pictures/costs.ts'
+export { type Curve, type Panel, trainingCurves } from './pictures/curves.ts'
+export { type FrontierCurve, type FrontierPanel, frontier } from './pictures/frontier.ts'
 export { type NumberDistribution, numberHistogram } from './pictures/histogram.ts'
 export type { Heading, Picture } from './pictures/picture.ts'
 export { type NamedCalibration, reliabilityDiagram } from './pictures/reliability.ts'

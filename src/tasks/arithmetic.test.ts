@@ -178,7 +178,10 @@ describe('the evaluation', () => {
   }
   /** What samplers drew is given: the calculator wrote the results. */
   async function evaluationOf(task = arithmetic): Promise<TaskEvaluation> {
-    const logZ = { value: 0, standardError: 0 }
+    const unread = {
+      logZ: { value: 0, standardError: 0 },
+      posterior: { meanLogReward: 0, meanLogBase: 0, meanLength: 0, firstTokenEntropy: 0 },
+    }
     return {
       model,
       support: supportOf(config, model),
@@ -187,8 +190,8 @@ describe('the evaluation', () => {
       examples,
       prompts: promptsOf({ task, model, record }, examples),
       evaluations: [
-        { name: 'a', logZ, samplers: { tuned: await samplesOf([' 2 + 7 =', ' 2 + 7 =,']) } },
-        { name: 'b', logZ, samplers: { tuned: await samplesOf([' 1 + 2 =', ' 3 3']) } },
+        { name: 'a', ...unread, samplers: { tuned: await samplesOf([' 2 + 7 =', ' 2 + 7 =,']) } },
+        { name: 'b', ...unread, samplers: { tuned: await samplesOf([' 1 + 2 =', ' 3 3']) } },
       ],
       training,
       demonstrations,
@@ -202,7 +205,7 @@ describe('the evaluation', () => {
     const { samples } = evaluation.evaluations[0].samplers.tuned
     expect(model.tokenizer.decodeContinuation(samples[0].tokens)).toBe(' 2 + 7 = 9')
     const answered = { ...evaluation, examples: [{ ...examples[0], answer: '9' }, examples[1]] }
-    const { figures } = await arithmetic.evaluate!(answered)
+    const { figures } = (await arithmetic.evaluate!(answered))!
     expect(Object.keys(figures)).toEqual([
       '0-shot',
       '3-shot',
@@ -223,9 +226,8 @@ describe('the evaluation', () => {
   })
 
   test('without a tool there is nothing to compare it with', async () => {
-    const { figures } = await arithmeticTask({ tool: false }).evaluate!(
-      await evaluationOf(arithmeticTask({ tool: false })),
-    )
-    expect(Object.keys(figures)).toEqual(['0-shot', '3-shot', '3-shot steps', 'tuned'])
+    const task = arithmeticTask({ tool: false })
+    const outcome = await task.evaluate!(await evaluationOf(task))
+    expect(Object.keys(outcome!.figures)).toEqual(['0-shot', '3-shot', '3-shot steps', 'tuned'])
   })
 })

@@ -6,6 +6,7 @@
  * renormalised, in the reward.
  */
 import { tempered } from '../rewards/tempered.ts'
+import { continuationOutcome } from './continuation-outcome.ts'
 import { embeddedPrompts } from './embedded.ts'
 import { following, type Task } from './task.ts'
 
@@ -26,6 +27,7 @@ export const continuation: Task = {
     reward: tempered(),
     ...(known && { known: [following(known)] }),
   }),
+  evaluate: continuationOutcome,
   chat: ({ prompt }) => ({
     messages: [{ role: 'user', content: 'Write a text.' }],
     reply: prompt.trim(),

@@ -8,6 +8,7 @@
 import { UserError } from '../errors.ts'
 import { posterior } from '../rewards/posterior.ts'
 import { embeddedStories } from './embedded.ts'
+import { infillingOutcome } from './infilling-outcome.ts'
 import { following, type PromptModel, type Task, type TaskPrompt } from './task.ts'
 
 export type Story = { beginning: string; ending: string }
@@ -16,12 +17,16 @@ export const infilling: Task = {
   name: 'infilling',
   summary: 'the sentence that leads from a beginning to a given ending',
   columns: { beginning: 'what comes before the sentence', ending: 'what comes after it' },
-  optionalColumns: { known: 'a sentence between them, which begins in the replay buffer' },
+  optionalColumns: {
+    known: 'a sentence between them, which begins in the replay buffer',
+    middle: 'the true sentence between them, which only evaluation looks at',
+  },
   examples: embeddedStories,
   prompt: ({ beginning, ending, known }, model) => ({
     ...infillingPrompt({ beginning, ending }, model),
     ...(known && { known: [following(known)] }),
   }),
+  evaluate: infillingOutcome,
   chat: ({ beginning, ending }) => ({
     messages: [{ role: 'user', content: `Write a short story that ends like this: ${ending.trim()}` }],
     reply: beginning.trim(),

@@ -10,6 +10,8 @@ export const measureNames = [
   'ratioVariance',
   'distinct',
   'diversity',
+  'lengthBias',
+  'firstTokenEntropyGap',
 ] as const
 
 export type MeasureName = (typeof measureNames)[number]

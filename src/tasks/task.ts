@@ -1,7 +1,9 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
 import type { LoraAdapter } from '../adapters/lora.ts'
+import type { BaselineComparison } from '../evaluation/baselines/compare-baselines.ts'
 import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
+import type { SentenceEncoder } from '../evaluation/sentence-encoder.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Random } from '../random.ts'
 import type { Reward, Text } from '../rewards/reward.ts'
@@ -64,6 +66,10 @@ export type TaskEvaluation = {
   /** T of R^(1/T). */
   rewardTemperature: number
   random: Random
+  /** What methods without training gave for the same prompts, where they were asked for. */
+  baselines?: BaselineComparison
+  /** What texts mean, where the user has an encoder. */
+  encoder?: SentenceEncoder
 }
 
 /** How well the task itself is done, beyond how well its posterior is sampled. */
@@ -97,7 +103,7 @@ export type Task = {
   /** Where latents lead to an answer. */
   answer?: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskAnswer
   /** What it reports besides. */
-  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
+  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome | undefined>
   /** @throws UserError where there is nothing to learn from these examples together */
   check?: (training: readonly Example[]) => void
   /** Those of the training examples that others are shown with. They are chosen once and stay in the run's record. */

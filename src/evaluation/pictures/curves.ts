@@ -1,7 +1,7 @@
-/** @file Training curves, and quality against time: mean over seeds with one standard deviation to either side. */
-import { type Axis, linesView } from './lines.ts'
+/** @file Training curves: mean over seeds with one standard deviation to either side. */
+import { linesView } from './lines.ts'
 import { type Heading, type Picture, picture } from './picture.ts'
-import { type Run, smoothed, spreadOf, spreadOverRuns } from './spread.ts'
+import { type Run, smoothed, spreadOverRuns } from './spread.ts'
 
 /** One metric of a run's steps, for one run a seed. */
 export type Curve = { name: string; runs: readonly Run[] }
@@ -16,32 +16,21 @@ export type Panel = {
 /**
  * Metrics over steps (`readStepMetrics` in trainers/run-metrics.ts), two panels a row.
  * @param smooth  steps that each value is averaged over, backwards; 1 shows what was measured
+ * @param x       what the runs' x are, where they are not steps
  */
-export function trainingCurves(heading: Heading, panels: readonly Panel[], { smooth = 1 } = {}): Picture {
+export function trainingCurves(
+  heading: Heading,
+  panels: readonly Panel[],
+  { smooth = 1, x = 'step' }: { smooth?: number; x?: string } = {},
+): Picture {
   const size = panels.length === 1 ? { width: 520, height: 320 } : { width: 360, height: 220 }
   const views = panels.map(({ title, curves }) => {
     const lines = curves.map(({ name, runs }) => ({
       name,
       points: spreadOverRuns(runs.map((run) => smoothed(run, smooth))),
     }))
-    return linesView(lines, { x: { title: 'step' }, y: { title }, marks: 'band', ...size })
+    return linesView(lines, { x: { title: x }, y: { title }, marks: 'band', ...size })
   })
   if (views.length === 1) return picture(heading, views[0])
   return picture(heading, { columns: 2, spacing: 28, concat: views })
-}
-
-/** A method's quality after so many seconds, for one measurement a seed: what it costs and what it is worth. */
-export type Cost = { name: string; points: readonly { seconds: readonly number[]; quality: readonly number[] }[] }
-
-/** Quality against seconds, these on a logarithmic axis: each point is one budget, averaged over seeds. */
-export function qualityAgainstSeconds(
-  heading: Heading,
-  costs: readonly Cost[],
-  { quality, seconds = { title: 'seconds', isLogarithmic: true } }: { quality: Axis; seconds?: Axis },
-): Picture {
-  const lines = costs.map(({ name, points }) => ({
-    name,
-    points: points.map((point) => ({ x: spreadOf(point.seconds).mean, ...spreadOf(point.quality) })),
-  }))
-  return picture(heading, linesView(lines, { x: seconds, y: quality, marks: 'bars' }))
 }

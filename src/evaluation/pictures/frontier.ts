@@ -13,20 +13,25 @@ export type FrontierCurve = {
   settings: readonly { logLikelihood: readonly number[]; diversity: readonly number[] }[]
 }
 
+/** One way to say how likely samples are: their mean, or the best of them. */
+export type FrontierPanel = { logLikelihood: Axis; curves: readonly FrontierCurve[] }
+
+/** Panels stand side by side. */
 export function frontier(
   heading: Heading,
-  curves: readonly FrontierCurve[],
-  {
-    logLikelihood = { title: 'mean log-likelihood under the base model, nats' },
-    diversity = { title: 'diversity: mean pairwise cosine distance' },
-  }: { logLikelihood?: Axis; diversity?: Axis } = {},
+  panels: readonly FrontierPanel[],
+  diversity: Axis = { title: 'diversity: mean pairwise cosine distance' },
 ): Picture {
-  const lines = curves.map(({ name, settings }) => ({
-    name,
-    points: settings.map((setting) => {
-      const { mean: x, low: xLow, high: xHigh } = spreadOf(setting.logLikelihood)
-      return { x, xLow, xHigh, ...spreadOf(setting.diversity) }
-    }),
-  }))
-  return picture(heading, linesView(lines, { x: logLikelihood, y: diversity, marks: 'bars', width: 560, height: 360 }))
+  const width = panels.length === 1 ? 560 : 380
+  const views = panels.map(({ logLikelihood, curves }) => {
+    const lines = curves.map(({ name, settings }) => ({
+      name,
+      points: settings.map((setting) => {
+        const { mean: x, low: xLow, high: xHigh } = spreadOf(setting.logLikelihood)
+        return { x, xLow, xHigh, ...spreadOf(setting.diversity) }
+      }),
+    }))
+    return linesView(lines, { x: logLikelihood, y: diversity, marks: 'bars', width, height: 360 })
+  })
+  return picture(heading, views.length === 1 ? views[0] : { spacing: 28, hconcat: views })
 }

@@ -12,8 +12,14 @@ export const INK = '#1f2933'
 const QUIET = '#5f6c7b'
 const GRID = '#e4e7eb'
 
-/** Okabe and Ito's colours, which those who see colours otherwise can tell apart; the yellow, faint on white, is left out. */
-export const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', INK]
+/**
+ * Okabe and Ito's colours, which those who see colours otherwise can tell apart; the yellow, faint on white, is left out. Three
+ * more are for pictures with many names.
+ */
+export const COLOURS = [
+  ...['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', INK],
+  ...['#7b5ea7', '#8a8f98', '#8c5a3c'],
+]
 
 const config = {
   background: '#ffffff',
@@ -72,11 +78,15 @@ export const picture = ({ title, subtitle }: Heading, view: Picture): Picture =>
   ...view,
 })
 
-/** Each name with its colour, in their order: the same method has the same colour in all layers. One name needs no legend. */
-export const colourOf = (names: readonly string[]) => ({
+/**
+ * Each name with its colour, in their order: the same method has the same colour in all layers. One name needs no legend.
+ * @param mark  what stands beside the names: a stroke for lines
+ */
+export const colourOf = (names: readonly string[], mark: 'square' | 'stroke' = 'square') => ({
   field: 'name',
   type: 'nominal',
   scale: { domain: names, range: names.map((_, i) => COLOURS[i % COLOURS.length]) },
   sort: null,
-  legend: names.length < 2 ? null : { symbolType: 'square', symbolOpacity: 1, symbolStrokeWidth: 0 },
+  legend:
+    names.length < 2 ? null : { symbolType: mark, symbolOpacity: 1, symbolStrokeWidth: mark === 'stroke' ? 4 : 0 },
 })

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { seededRandom } from '../../random.ts'
 import { calibration } from '../calibration.ts'
-import { qualityAgainstSeconds, trainingCurves } from './curves.ts'
+import { qualityAgainstCost } from './costs.ts'
+import { trainingCurves } from './curves.ts'
 import { frontier } from './frontier.ts'
 import { numberHistogram } from './histogram.ts'
 import type { Picture } from './picture.ts'
@@ -35,26 +36,42 @@ const pictures: Record<string, { picture: Picture; texts: string[] }> = {
     ),
     texts: ['loss, nats²', 'gradient norm', 'distinct fraction'],
   },
-  'quality against seconds': {
-    picture: qualityAgainstSeconds(
+  'quality against cost': {
+    picture: qualityAgainstCost(
       heading,
-      ['importance resampling', 'fine-tuned'].map((name, i) => ({
-        name,
-        points: [0.1, 1, 10].map((seconds, j) => ({ seconds: three(seconds), quality: three(7 - 3 * i - j) })),
+      ['KL(q ‖ posterior), nats', 'mean log R, nats'].map((title, k) => ({
+        quality: { title },
+        curves: ['importance resampling', 'best of n'].slice(k).flatMap((name, i) =>
+          ['base model', 'fine-tuned'].map((variant, v) => ({
+            name,
+            variant,
+            points: [0.1, 1, 10].map((cost, j) => ({ cost: three(cost), quality: three(7 - 3 * i - j - v) })),
+          })),
+        ),
+        ...(k === 1 && { level: { value: 5, label: 'of the posterior' } }),
       })),
-      { quality: { title: 'KL(q ‖ posterior), nats' } },
+      { title: 'seconds', isLogarithmic: true },
     ),
-    texts: ['seconds', 'KL(q ‖ posterior), nats', 'importance resampling', '1', '10'],
+    texts: [
+      ...['seconds', 'KL(q ‖ posterior), nats', 'mean log R, nats', 'of the posterior', '1', '10'],
+      ...['importance resampling', 'base model', 'fine-tuned'],
+    ],
   },
   'the frontier': {
     picture: frontier(
       heading,
-      ['tempered', 'beam'].map((name, i) => ({
-        name,
-        settings: [0, 1, 2].map((j) => ({ logLikelihood: three(-20 - j - 5 * i), diversity: three(0.2 * j + i) })),
+      ['mean log-likelihood, nats', 'best log-likelihood, nats'].map((title) => ({
+        logLikelihood: { title },
+        curves: ['tempered', 'beam'].map((name, i) => ({
+          name,
+          settings: [0, 1, 2].map((j) => ({ logLikelihood: three(-20 - j - 5 * i), diversity: three(0.2 * j + i) })),
+        })),
       })),
     ),
-    texts: ['mean log-likelihood under the base model, nats', 'diversity: mean pairwise cosine distance', 'beam'],
+    texts: [
+      ...['mean log-likelihood, nats', 'best log-likelihood, nats', 'diversity: mean pairwise cosine distance'],
+      ...['tempered', 'beam'],
+    ],
   },
   'a histogram of numbers': {
     picture: numberHistogram(heading, [
