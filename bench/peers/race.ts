@@ -4,6 +4,7 @@
  * docs/performance.md. Ends with code 1 where a float32 peer computes something else than ours.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Option, program } from 'commander'
 import { wholeNumber } from '../../src/cli/options.ts'
@@ -20,6 +21,8 @@ import { type WorkloadName, workloadNames } from './workloads.ts'
 
 /** 30 layers of 576 with a vocabulary of 49,152, and 12 layers of 768 with one of 50,257. */
 const SIZES: SizeName[] = ['smollm2-135m', 'gpt2-small']
+/** Programs that want to run, on average over a minute: above this, others are at work. */
+const BUSY = 1
 type Extent = { size: SizeName[]; workload: WorkloadName[]; pairs: number }
 const WHOLE: Extent = { size: SIZES, workload: workloadNames, pairs: 5 }
 const QUICK: Extent = { size: ['smollm2-135m'], workload: ['continuation'], pairs: 3 }
@@ -41,6 +44,8 @@ const found = findPython(tell)
 const python = typeof found === 'string' ? undefined : found
 if (typeof found === 'string') tell(`no peers, ours runs alone: ${found}`)
 const versions = Object.entries(python?.versions ?? {}).map(([name, version]) => `${name} ${version}`)
+const [load] = loadavg()
+if (load > BUSY) tell(`the machine is not quiet (load ${load.toFixed(1)}): ratios will not be those of a quiet one`)
 console.log([machine(), ...versions, `seed ${given.seed}`].join(', '))
 
 const work = fileURLToPath(new URL('./.work/', import.meta.url))
@@ -65,7 +70,7 @@ for (const size of extent.size) {
 }
 
 if (given.json) {
-  const details = { versions: python?.versions ?? null, seed: given.seed, races }
+  const details = { versions: python?.versions ?? null, seed: given.seed, load, races }
   writeResults(given.json, {
     ...{ command: 'bench:peers', machine: machine() },
     ...{ measurements: races.flatMap(measurementsOf), details },
