@@ -1,7 +1,7 @@
 /**
  * @file `npm run verify`: every objective, for the tempered and the posterior reward, and every other reward with one
  * objective, trained on a problem whose posterior is known exactly. Total variation must fall below 0.02, and a sampler trained on another density must not.
- * Trainings share the lanes of one model and run side by side. `--seed N` (default 1).
+ * Trainings share the lanes of one model and run side by side. Then random numbers, by GFlowNet and PPO. `--seed N` (default 1).
  */
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
@@ -10,6 +10,7 @@ import { compareExactly, compareShapes, enumerateRewards } from '../src/evaluati
 import { type ObjectiveName, objectiveNames } from '../src/gflownet/objectives.ts'
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, otherRewards, rewards, TEMPERATURE, trainExactly } from './exact-posterior.ts'
+import { verifyRandomNumbers } from './verify-random-numbers.ts'
 
 const LIMIT = 0.02
 const MIN_ENTROPY = 3 // nats; a peaked target would prove little
@@ -71,5 +72,6 @@ console.log(
 console.log(
   `${exact.problem.latents.length} latents, seed ${seed}, ${STEPS} steps of ${SAMPLES} samples, limit ${LIMIT}: ${passed ? 'all passed' : 'FAILED'} (${((performance.now() - started) / 60_000).toFixed(1)} minutes)`,
 )
+const numbersPassed = await verifyRandomNumbers(model, seed)
 await model.dispose()
-process.exitCode = passed ? 0 : 1
+process.exitCode = passed && numbersPassed ? 0 : 1
