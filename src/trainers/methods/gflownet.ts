@@ -3,6 +3,7 @@ import { learnStep } from '../../gflownet/learn-step.ts'
 import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
+import { schedule } from '../../gflownet/schedules.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
@@ -19,10 +20,12 @@ export const gflownet: Method<Batch> = {
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
   collect: async (lane, run, state, prompt, place) => {
     const { config, random } = run
+    const { sources } = config
     const { step, buffer } = state
+    const tempered = schedule(sources.tempered, config.steps)(step)
     const replayable = buffer.prompts[prompt.name]?.length ?? 0
-    const counts = countSources(config.samplesPerPrompt, config.sources, replayable)
-    const temperatures = behaviourTemperatures(counts, config.sources.temperatures)
+    const counts = countSources(config.samplesPerPrompt, { ...sources, tempered }, replayable)
+    const temperatures = behaviourTemperatures(counts, sources.temperatures)
     const { objective, prefixFraction } = config
     const isSubset = prefixFraction < 1 && readsPrefixes(objective.name)
     const asked = (latents: readonly Latent[]) => ({
