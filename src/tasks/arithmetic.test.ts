@@ -178,10 +178,8 @@ describe('the evaluation', () => {
   }
   /** What samplers drew is given: the calculator wrote the results. */
   async function evaluationOf(task = arithmetic): Promise<TaskEvaluation> {
-    const unread = {
-      logZ: { value: 0, standardError: 0 },
-      posterior: { meanLogReward: 0, meanLogBase: 0, meanLength: 0, firstTokenEntropy: 0 },
-    }
+    const logZ = { value: 0, standardError: 0 }
+    const posterior = { meanLogReward: 0, meanLogBase: 0, meanLength: 0, firstTokenEntropy: 0 }
     return {
       model,
       support: supportOf(config, model),
@@ -190,8 +188,8 @@ describe('the evaluation', () => {
       examples,
       prompts: promptsOf({ task, model, record }, examples),
       evaluations: [
-        { name: 'a', ...unread, samplers: { tuned: await samplesOf([' 2 + 7 =', ' 2 + 7 =,']) } },
-        { name: 'b', ...unread, samplers: { tuned: await samplesOf([' 1 + 2 =', ' 3 3']) } },
+        { name: 'a', logZ, posterior, samplers: { tuned: await samplesOf([' 2 + 7 =', ' 2 + 7 =,']) } },
+        { name: 'b', logZ, posterior, samplers: { tuned: await samplesOf([' 1 + 2 =', ' 3 3']) } },
       ],
       training,
       demonstrations,
@@ -205,7 +203,7 @@ describe('the evaluation', () => {
     const { samples } = evaluation.evaluations[0].samplers.tuned
     expect(model.tokenizer.decodeContinuation(samples[0].tokens)).toBe(' 2 + 7 = 9')
     const answered = { ...evaluation, examples: [{ ...examples[0], answer: '9' }, examples[1]] }
-    const { figures } = (await arithmetic.evaluate!(answered))!
+    const { figures } = await arithmetic.evaluate!(answered)
     expect(Object.keys(figures)).toEqual([
       '0-shot',
       '3-shot',
@@ -226,8 +224,9 @@ describe('the evaluation', () => {
   })
 
   test('without a tool there is nothing to compare it with', async () => {
-    const task = arithmeticTask({ tool: false })
-    const outcome = await task.evaluate!(await evaluationOf(task))
-    expect(Object.keys(outcome!.figures)).toEqual(['0-shot', '3-shot', '3-shot steps', 'tuned'])
+    const { figures } = await arithmeticTask({ tool: false }).evaluate!(
+      await evaluationOf(arithmeticTask({ tool: false })),
+    )
+    expect(Object.keys(figures)).toEqual(['0-shot', '3-shot', '3-shot steps', 'tuned'])
   })
 })

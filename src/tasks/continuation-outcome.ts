@@ -10,9 +10,8 @@ import type { Outcome, TaskEvaluation } from './task.ts'
 /** N of section 4.1: the Gram determinant of more samples is another. */
 const COMPARED = 8
 
-export async function continuationOutcome(evaluation: TaskEvaluation): Promise<Outcome | undefined> {
+export async function continuationOutcome(evaluation: TaskEvaluation): Promise<Outcome> {
   const { baselines, encoder, samplers } = evaluation
-  if (!baselines && !encoder) return undefined
   const figures: Outcome['figures'] = {}
   if (encoder) for (const name of Object.keys(samplers)) figures[name] = await diversityOf(name, evaluation)
   if (!baselines) return { figures }

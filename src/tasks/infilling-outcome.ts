@@ -47,13 +47,13 @@ type Story = { reference: string; asked: readonly number[] }
 /** The true sentence of a story, where its data has it. */
 const referenceOf = ({ middle, known }: Example): string | undefined => middle ?? known
 
-export async function infillingOutcome(evaluation: TaskEvaluation): Promise<Outcome | undefined> {
+export async function infillingOutcome(evaluation: TaskEvaluation): Promise<Outcome> {
   const { model, support, samplers, examples, prompts, rewardTemperature, random, encoder } = evaluation
   const stories = examples.flatMap((example, i) => {
     const reference = referenceOf(example)
     return reference === undefined ? [] : [{ example, reference, i, asked: askedFor(example, model) }]
   })
-  if (stories.length === 0) return undefined
+  if (stories.length === 0) return { figures: {} }
   const methods: Record<string, Drawn[]> = {}
   for (const [name, drawer] of Object.entries(drawers))
     methods[name] = await model.lanes.each(stories, (lane, { i, ...story }) => {

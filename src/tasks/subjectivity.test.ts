@@ -99,7 +99,7 @@ describe('the evaluation', () => {
   }
 
   test('holds the rationales against the model that is asked directly, without and with labelled reviews', async () => {
-    const { figures, notes, pictures } = (await subjectivity.evaluate!(await evaluationOf(subjectivity)))!
+    const { figures, notes, pictures } = await subjectivity.evaluate!(await evaluationOf(subjectivity))
     expect(Object.keys(figures)).toEqual(['zero-shot', '2-shot', 'base'])
     const direct = await Promise.all(['objective', 'subjective'].map((label) => logLikelihood(QUERY, ` ${label}.`)))
     expect(direct[0]).toBeGreaterThan(direct[1]) // the embedded model says "objective" of everything
@@ -130,15 +130,17 @@ describe('the evaluation', () => {
     )
     expect(logLabels[0] - logLabels[1]).toBeCloseTo(alone[0] - alone[1], 3)
     expect(Math.exp(logLabels[0]) + Math.exp(logLabels[1])).toBeCloseTo(1, 6)
-    const { figures } = (await task.evaluate!(await evaluationOf(task)))!
+    const { figures } = await task.evaluate!(await evaluationOf(task))
     expect(figures.base['calibration error']).toBeLessThan(0.9)
   })
 
   test('says how many labelled reviews the context holds, and does without where it holds none', async () => {
     const long = Array.from({ length: 90 }, () => 'and so on and on').join(' ')
     const evaluation = await evaluationOf(subjectivity)
-    const longer = training.map((row) => ({ ...row, text: `${row.text} ${long}` }))
-    const { figures, notes } = (await subjectivity.evaluate!({ ...evaluation, training: longer }))!
+    const { figures, notes } = await subjectivity.evaluate!({
+      ...evaluation,
+      training: training.map((row) => ({ ...row, text: `${row.text} ${long}` })),
+    })
     expect(Object.keys(figures)).toEqual(['zero-shot', 'base'])
     expect(notes![0]).toBe('0 of 2 demonstrations fit into the context')
   })

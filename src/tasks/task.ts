@@ -103,7 +103,7 @@ export type Task = {
   /** Where latents lead to an answer. */
   answer?: (example: Example, model: PromptModel, demonstrations?: readonly Example[]) => TaskAnswer
   /** What it reports besides. */
-  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome | undefined>
+  evaluate?: (evaluation: TaskEvaluation) => Promise<Outcome>
   /** @throws UserError where there is nothing to learn from these examples together */
   check?: (training: readonly Example[]) => void
   /** Those of the training examples that others are shown with. They are chosen once and stay in the run's record. */
