@@ -4,27 +4,36 @@
  * of 12 tokens. How work is counted: matrix-work.ts. Each size runs in a process of its own.
  */
 import { fork } from 'node:child_process'
-import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
-import { InvalidArgumentError, Option, program } from 'commander'
-import { grantedCores } from '../src/runtime/threads.ts'
+import { Option, program } from 'commander'
+import { wholeNumber } from '../src/cli/options.ts'
+import { machine } from './machine.ts'
 import type { Row } from './measure.ts'
+import { writeResults } from './results.ts'
 import { sizeNames } from './sizes.ts'
 
 const { size, repeats, json } = program
   .addOption(new Option('--size <names...>', 'model sizes').choices(sizeNames).default(sizeNames))
-  .option('--repeats <count>', 'timed runs of each phase, after one that is not', positiveInteger, 5)
-  .option('--json', 'print rows as JSON')
+  .option('--repeats <count>', 'timed runs of each phase, after one that is not', wholeNumber(1), 5)
+  .option('--json <file>', 'write what was measured to a file, for bench:compare')
   .parse()
-  .opts<{ size: string[]; repeats: number; json?: boolean }>()
+  .opts<{ size: string[]; repeats: number; json?: string }>()
 
 const rows: Row[] = []
 for (const name of size) {
-  if (!json) process.stderr.write(`measuring ${name}…\n`)
+  process.stderr.write(`measuring ${name}…\n`)
   rows.push(...(await inOwnProcess(name)))
 }
-console.log(json ? JSON.stringify(rows, null, 2) : tableOf(rows))
+console.log(tableOf(rows))
+if (json) {
+  const measurements = rows.map(({ size, phase, seconds, peakBytes }) => ({
+    name: `${size}, ${phase}`,
+    seconds,
+    peakBytes,
+  }))
+  writeResults(json, { command: 'bench', machine: machine(), measurements, details: rows })
+}
 
 function inOwnProcess(name: string): Promise<Row[]> {
   return new Promise((resolve, reject) => {
@@ -55,12 +64,5 @@ function tableOf(rows: readonly Row[]): string {
       `${(100 * row.rateFraction).toFixed(0)} %`,
       (row.peakBytes / 2 ** 20).toFixed(0),
     ])
-  const machine = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${grantedCores()} threads, Node ${process.version}`
-  return `${machine}; median of ${repeats}; seconds are per prompt\n${table}`
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('give a whole number above 0.')
-  return value
+  return `${machine()}; median of ${repeats}; seconds are per prompt\n${table}`
 }

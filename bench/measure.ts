@@ -6,14 +6,11 @@ import { type Draws, seededRandom } from '../src/random.ts'
 import { posterior } from '../src/rewards/posterior.ts'
 import type { Reward } from '../src/rewards/reward.ts'
 import { tempered } from '../src/rewards/tempered.ts'
-import { float32 } from '../src/runtime/host-tensor.ts'
-import { openRuntime } from '../src/runtime/node.ts'
 import { grantedCores } from '../src/runtime/threads.ts'
 import { sampleLatents } from '../src/sampling/sample.ts'
 import type { Support } from '../src/sampling/support.ts'
-import { matmul } from '../src/tensor/ops/index.ts'
-import { buildProgram } from '../src/tensor/program.ts'
 import type { Tokenizer } from '../src/tokenizer/tokenizer.ts'
+import { largeProductRate } from './matmul-rate.ts'
 import { countingLane } from './matrix-work.ts'
 import { describeSize, openRandomLanes, randomAdapter, type SizeName } from './sizes.ts'
 
@@ -24,6 +21,8 @@ export type Row = {
   prompts: number
   /** Of the first run, which opens the session and touches memory for the first time. */
   firstSeconds: number
+  /** Of the other runs, one by one. */
+  seconds: number[]
   medianSeconds: number
   gigaOperations: number
   gigaOperationsPerSecond: number
@@ -38,14 +37,6 @@ const LATENT_TOKENS = 12
 const ENDING_TOKENS = 12
 /** Prompt lengths of successive runs: around 60, no two neighbours alike. */
 const PROMPT_LENGTHS = [60, 49, 66, 55, 63, 52]
-/** Products of [rows, inner] and [inner, columns] like those of a step. */
-const LARGE_PRODUCTS = [
-  [640, 768, 3072],
-  [828, 1536, 576],
-  [1024, 1024, 1024],
-  [768, 768, 16_384],
-]
-
 /** One phase of a step, for one prompt. */
 type Phase = (lane: Lane, prompt: number[], draws: Draws) => Promise<unknown>
 
@@ -104,12 +95,13 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
       runs.push({ seconds, operations: counter.operations / lanes.count })
     }
     const [first, ...rest] = runs
-    const { seconds, operations } = rest.sort((a, b) => a.seconds - b.seconds)[Math.floor(rest.length / 2)]
+    const { seconds, operations } = rest.toSorted((a, b) => a.seconds - b.seconds)[Math.floor(rest.length / 2)]
     rows.push({
       size,
       phase,
       prompts: lanes.count,
       firstSeconds: first.seconds,
+      seconds: rest.map(({ seconds }) => seconds),
       medianSeconds: seconds,
       gigaOperations: operations / 1e9,
       gigaOperationsPerSecond: operations / 1e9 / seconds,
@@ -119,28 +111,6 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
   }
   await lanes.dispose()
   return rows
-}
-
-/** Operations per second of the best of some large products, through the same runtime. */
-async function largeProductRate(threads: number): Promise<number> {
-  const runtime = openRuntime({ threads })
-  let best = 0
-  for (const [rows, inner, columns] of LARGE_PRODUCTS) {
-    const types = { a: float32([rows, inner]), b: float32([inner, columns]) }
-    const program = buildProgram('large product', types, ({ a, b }) => ({ y: matmul(a, b) }))
-    const operands = await runtime.upload(types)
-    const session = await runtime.open(program)
-    for (let i = 0; i < 6; i++) {
-      const started = performance.now()
-      const { kept } = await session.run(operands, ['y'])
-      best = Math.max(best, (2 * rows * inner * columns) / ((performance.now() - started) / 1000))
-      await runtime.release(Object.values(kept))
-    }
-    await session.dispose()
-    await runtime.release(Object.values(operands))
-  }
-  await runtime.dispose()
-  return best
 }
 
 if (process.send) {

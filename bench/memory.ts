@@ -4,13 +4,12 @@
  * runs in a process of its own, whose peak resident memory is the figure.
  */
 import { fork } from 'node:child_process'
-import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { program } from 'commander'
 import type { Recomputation } from '../src/models/architecture.ts'
-import { grantedCores } from '../src/runtime/threads.ts'
 import type { Storage } from '../src/tensor/ops/stored.ts'
+import { machine } from './machine.ts'
 import type { MemoryRow } from './measure-memory.ts'
 import type { SizeName } from './sizes.ts'
 
@@ -85,6 +84,5 @@ function tableOf(rows: readonly MemoryRow[]): string {
       megabytes(row.expectedBytes),
       ...[row.loadSeconds, row.sampleSeconds, row.rewardSeconds, row.learnSeconds].map(seconds),
     ])
-  const machine = `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${grantedCores()} threads, Node ${process.version}`
-  return `${machine}; memory in MB, that of the whole process; seconds of the second step\n${table}`
+  return `${machine()}; memory in MB, that of the whole process; seconds of the second step\n${table}`
 }

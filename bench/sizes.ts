@@ -1,11 +1,15 @@
 /** @file Models of known shapes with random weights: how fast a step is does not depend on what the weights are. */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import type { LoraAdapter } from '../src/adapters/lora.ts'
+import { writeJson } from '../src/files.ts'
 import type { Holding, ModelDescription } from '../src/models/architecture.ts'
 import { type Lanes, openLanes } from '../src/models/lane.ts'
 import { architectures, laneShape } from '../src/models/language-model.ts'
 import { storedWeights } from '../src/models/stored-weights.ts'
 import { seededRandom } from '../src/random.ts'
 import { float32, type HostTensor, sizeOf } from '../src/runtime/host-tensor.ts'
+import { writeStoredTensors } from '../src/weights/safetensors.ts'
 
 /** What a benchmark runs on, by name: a config.json. */
 export const sizes = {
@@ -86,6 +90,21 @@ export function openRandomLanes(model: ModelDescription, threads: number): Promi
   const weights = storedWeights(model, (name, elements) => randomParts(name, model.weights[name], elements))
   return openLanes(laneShape(model, threads), weights)
 }
+
+/** Writes the same model as a folder that transformers loads, too. */
+export function writeRandomModel(folder: string, size: SizeName, model: ModelDescription): void {
+  mkdirSync(folder, { recursive: true })
+  const tensors = Object.entries(model.weights).map(([name, shape]) => {
+    const read = function* () {
+      for (const { buffer, byteLength } of randomParts(name, shape, PART)) yield new Uint8Array(buffer, 0, byteLength)
+    }
+    return [name, { dtype: 'F32', shape, bytes: 4 * sizeOf(shape), read }] as const
+  })
+  writeStoredTensors(join(folder, 'model.safetensors'), tensors)
+  writeJson(join(folder, 'config.json'), sizes[size])
+}
+
+const PART = 1 << 22 // numbers that are made at a time
 
 function* randomParts(name: string, shape: readonly number[], elements: number): Iterable<Float32Array> {
   const matrix = shape.length > 1

@@ -10,7 +10,7 @@ const arrow = [
   ['distributed'],
   ['tasks'],
   ['trainers', 'export'],
-  ['evaluation', 'baselines', 'gflownet', 'rewards', 'sampling'],
+  ['evaluation', 'baselines', 'ppo', 'gflownet', 'rewards', 'sampling'],
   ['models'],
   ['checkpoint', 'adapters', 'weights', 'tokenizer'],
   ['tensor'],

@@ -2,7 +2,7 @@
  * @file `npm run verify`: every objective, for the tempered and the posterior reward, and every other reward with one
  * objective, trained on a problem whose posterior is known exactly. Total variation must fall below 0.02, and a sampler trained on another density must not.
  * Then expectation-maximisation on a problem whose best marginal likelihood is known: it must never fall, and end within 0.05 nats.
- * Trainings share the lanes of one model and run side by side. `--seed N` (default 1).
+ * Trainings share the lanes of one model and run side by side. Then random numbers, by GFlowNet and PPO. `--seed N` (default 1).
  */
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
@@ -12,6 +12,7 @@ import { type ObjectiveName, objectiveNames } from '../src/gflownet/objectives.t
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, otherRewards, rewards, TEMPERATURE, trainExactly } from './exact-posterior.ts'
 import { evidenceByRound, latentVariableProblem, OPTIMUM } from './latent-variable-problem.ts'
+import { verifyRandomNumbers } from './verify-random-numbers.ts'
 
 const LIMIT = 0.02
 const EVIDENCE_LIMIT = 0.05 // nats
@@ -88,7 +89,8 @@ const isBest = Math.abs(evidence[rounds] - OPTIMUM) < EVIDENCE_LIMIT && evidence
 console.log(
   `Expectation-maximisation, mean log p(Y | X) before and after each of ${rounds} rounds, nats: ${evidence.map((value) => value.toFixed(3)).join(', ')}; at best ${OPTIMUM.toFixed(3)}: ${rises && isBest ? 'ok' : 'FAILED'} (KL of the policy to the last posterior ${gap.toFixed(4)})`,
 )
-const passed = told && rises && isBest && trained.every((result) => result.passed)
+const numbersPassed = await verifyRandomNumbers(model, seed)
+const passed = told && rises && isBest && numbersPassed && trained.every((result) => result.passed)
 console.log(`${passed ? 'all passed' : 'FAILED'} (${((performance.now() - started) / 60_000).toFixed(1)} minutes)`)
 await model.dispose()
 process.exitCode = passed ? 0 : 1

@@ -8,7 +8,7 @@ import { seededRandom } from '../random.ts'
 import { type BoundTool, bindTool } from '../sampling/tools.ts'
 import type { Answer, InferenceMethod } from './method.ts'
 import { keepNucleus, nucleus } from './nucleus.ts'
-import { ancestral, tempered } from './tempered.ts'
+import { ancestral, tempered, temperedLogQ } from './tempered.ts'
 import { keepTopK, topK } from './top-k.ts'
 
 const SAMPLES = 8000
@@ -137,3 +137,14 @@ test.each([
 ])('%s is refused by name', (what, make) => {
   expect(make).toThrow(what)
 })
+
+test.each([0.5, 1, 3])(
+  'log q of given latents at temperature %s is that of the slow obvious way',
+  async (temperature) => {
+    const { support, prompt, latents, ...problem } = problems['no tool']
+    const sampler = { model: model.description, support }
+    const logQ = await model.lanes.use((lane) => temperedLogQ(lane, sampler, { prompt, latents, temperature }))
+    const wanted = exactLogQ({ support, prompt, latents, ...problem }, raised(1 / temperature))
+    for (const [i, value] of logQ.entries()) expect(value).toBeCloseTo(wanted[i], 4)
+  },
+)

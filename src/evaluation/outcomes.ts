@@ -35,19 +35,35 @@ export async function outcomeDistribution(
   prompt: readonly number[],
   outcomes: readonly (readonly string[])[],
 ): Promise<OutcomeDistribution> {
+  const { latents, distributionOf } = spellOutcomes(model.tokenizer, support, outcomes)
+  return distributionOf(await enumeratePolicy({ model, support, prompt, latents }, adapter))
+}
+
+/**
+ * Every latent that spells an outcome, and the distribution over outcomes that log q of each of these latents makes: for
+ * samplers that are no model with an adapter. @throws Error as `outcomeDistribution`
+ */
+export function spellOutcomes(
+  tokenizer: Parameters<typeof tokenisationsOf>[0],
+  support: Support,
+  outcomes: readonly (readonly string[])[],
+): { latents: number[][]; distributionOf: (logQ: ArrayLike<number>) => OutcomeDistribution } {
   const texts = outcomes.flat()
-  const twice = texts.find((text, i) => texts.indexOf(text) < i)
-  if (twice !== undefined) throw new Error(`the text ${JSON.stringify(twice)} means two outcomes`)
-  const cut = tokenisationsOf(model.tokenizer, support, texts)
-  const latents = texts.flatMap((text) => cut.get(text)!)
-  const logQ = await enumeratePolicy({ model, support, prompt, latents }, adapter)
-  let next = 0
-  const logP = Float64Array.from(outcomes, (texts) => {
-    const count = texts.reduce((sum, text) => sum + cut.get(text)!.length, 0)
-    next += count
-    return logSumExp(logQ.slice(next - count, next))
-  })
-  return { logP, ...comparedWithUniform(logP) }
+  if (new Set(texts).size < texts.length) {
+    const twice = texts.find((text, i) => texts.indexOf(text) < i)
+    throw new Error(`the text ${JSON.stringify(twice)} means two outcomes`)
+  }
+  const cut = tokenisationsOf(tokenizer, support, texts)
+  const distributionOf = (logQ: ArrayLike<number>) => {
+    let next = 0
+    const logP = Float64Array.from(outcomes, (texts) => {
+      const count = texts.reduce((sum, text) => sum + cut.get(text)!.length, 0)
+      next += count
+      return logSumExp(Array.prototype.slice.call(logQ, next - count, next) as number[])
+    })
+    return { logP, ...comparedWithUniform(logP) }
+  }
+  return { latents: texts.flatMap((text) => cut.get(text)!), distributionOf }
 }
 
 /** How far a distribution over outcomes is from the uniform one. @param logP  [outcomes], may sum to less than 1 */

@@ -124,7 +124,7 @@ const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
   (op.name === 'checkpoint' && of.includes((attributes as { of: Checkpoint }).of))
 
 /** Which values of the forward pass are held for the backward pass. */
-const HELD: Record<Recomputation, (node: Node) => boolean> = {
+export const HELD: Record<Recomputation, (node: Node) => boolean> = {
   nothing: () => true,
   cheap: (node) => isCheckpoint(node, 'layer', 'linear'),
   layers: (node) => isCheckpoint(node, 'layer'),

@@ -86,13 +86,16 @@ export const policyInputTypes = (model: ModelDescription, constrained: boolean):
   ...(constrained && constraintInputs(model.dimensions.vocabulary)),
 })
 
-/** log q of actions, of ⊤ and of states: [samples, steps], [samples, prefixes], [samples, prefixes]. */
+/**
+ * log q of actions, of ⊤ and of states: [samples, steps], [samples, prefixes], [samples, prefixes]; and the hidden states that
+ * they are read from, [queries, width].
+ */
 export function policyLogProbabilities(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
   constrained: boolean,
   lora?: LoraConfig,
-): { logTokens: Tensor; logStop: Tensor; logPrefix: Tensor } {
+): { logTokens: Tensor; logStop: Tensor; logPrefix: Tensor; hidden: Tensor } {
   const packing = inputs as { [Name in keyof typeof policyInputs]: Tensor }
   const all = model.hiddenStates({
     ...packedForward(packing, model.dimensions),
@@ -112,7 +115,7 @@ export function policyLogProbabilities(
   const ofStop = reshape(sub(logitOfStop, normaliser), [queries.shape[0]])
   const logStop = where(packing.forced, 0, gather(ofStop, prefixQueries))
   const logPrefix = concat([zeros([actionRows.shape[0], 1]), runningSum(logTokens)], 1)
-  return { logTokens, logStop, logPrefix }
+  return { logTokens, logStop, logPrefix, hidden }
 }
 
 /** The arrays of latents as the graph reads them. */

@@ -23,6 +23,10 @@ export const scheduleSchema = (value: z.ZodType<number, number> = z.number()) =>
     }),
   ])
 
+/** The largest value that a schedule takes. */
+export const largestOf = (config: ScheduleConfig): number =>
+  typeof config === 'number' ? config : Math.max(config.from, config.to)
+
 /** Fraction of the way as a function of the fraction of the steps, both in [0, 1]. */
 const shapes = {
   linear: (fraction) => fraction,

@@ -5,14 +5,23 @@
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { gather, reshape, sub } from '../tensor/ops/index.ts'
+import { div, gather, reshape, sub } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
-import type { TensorType } from '../tensor/tensor.ts'
+import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { type Packing, packedForward } from './attention.ts'
 import { weightInputs } from './frozen.ts'
-import { chosenLogits, constrainedLogNormaliser, headInputs, headOf, logitOf, logits, logNormaliser } from './head.ts'
+import {
+  chosenLogits,
+  constrainedLogNormaliser,
+  type Head,
+  headInputs,
+  headOf,
+  logitOf,
+  logits,
+  logNormaliser,
+} from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
 import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
@@ -24,8 +33,11 @@ import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
  */
 export type Question = { after: number; token: number; mayStop?: boolean }
 
-/** What is allowed where questions are asked within limits. `bias` [vocabulary] is −∞ for ⊤, too. */
-export type Limits = { stop: number; bias: Float32Array }
+/**
+ * What is allowed where questions are asked within limits. `bias` [vocabulary] is −∞ for ⊤, too. Logits are divided by the
+ * temperature first; default 1.
+ */
+export type Limits = { stop: number; bias: Float32Array; temperature?: number }
 
 /** The packed tokens that questions can follow. */
 export type Places = Pick<PackedTree, 'latentToken' | 'branchToken'>
@@ -137,6 +149,7 @@ async function answer(
       ...(limits && {
         bias: float32([limits.bias.length], limits.bias),
         stop: int64([1], [limits.stop]),
+        temperature: float32([], [limits.temperature ?? 1]),
         mayStop: bool(
           [part.length, 1],
           part.map((state) => state % 2 === 1),
@@ -177,6 +190,7 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
   const limits: Record<string, TensorType> = {
     bias: { dtype: 'float32', shape: [model.dimensions.vocabulary] },
     stop: whole(1),
+    temperature: { dtype: 'float32', shape: [] },
     mayStop: { dtype: 'bool', shape: ['queries', 1] },
   }
   const types: Record<string, TensorType> = {
@@ -188,9 +202,10 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
     ...(limited && limits),
   }
   return buildProgram('token log-probabilities', types, (inputs) => {
-    const { from, tokens, bias, stop, mayStop } = inputs
-    const head = headOf(model, inputs)
-    const states = gather(inputs.hidden, inputs.queries)
+    const { from, tokens, bias, stop, temperature, mayStop } = inputs
+    const whole = gather(inputs.hidden, inputs.queries)
+    const states = limited ? div(whole, temperature) : whole
+    const head = limited ? temperedHead(headOf(model, inputs), temperature) : headOf(model, inputs)
     const normaliser = limited
       ? constrainedLogNormaliser(states, head, {
           bias,
@@ -202,6 +217,12 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
     return { answers: reshape(answers, [from.shape[0]]) }
   })
 }
+
+/** A head is linear: of hidden states that are divided by the temperature it makes logits that are. */
+const temperedHead = ({ weight, bias }: Head, temperature: Tensor): Head => ({
+  weight,
+  ...(bias && { bias: div(bias, temperature) }),
+})
 
 function logitsProgram(model: ModelDescription, lora?: LoraConfig): Program {
   return buildProgram('logits', { ...headInputs(model, lora), hidden: hiddenType(model) }, (inputs) => ({

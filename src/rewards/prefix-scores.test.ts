@@ -7,7 +7,7 @@ import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import { innerBias, type Support } from '../sampling/support.ts'
 import { tokenBias } from '../tokenizer/vocabulary.ts'
-import { scorePrefixes } from './prefix-scores.ts'
+import { scoreEndings, scorePrefixes } from './prefix-scores.ts'
 
 const folder = new URL('../../test/golden/checkpoints/llama', import.meta.url).pathname
 const STOP = 2
@@ -105,5 +105,48 @@ test('what a tool inserted is no choice within the limits: actions count, and it
     expect(Math.abs(scores[0][3] - withTool)).toBeLessThan(TOLERANCE)
     expect(Math.abs(scores[1][3] - without)).toBeLessThan(TOLERANCE)
     expect(Math.abs(withTool - without)).toBeGreaterThan(10 * TOLERANCE)
+  })
+})
+
+test.each([
+  {
+    what: 'with a beginning of their own',
+    endings: [
+      [7, 11, 5, 8],
+      [7, 11, 6, 9, 4],
+      [7, 11, 6, 10],
+    ],
+  },
+  { what: 'of which one is the beginning of another', endings: [[7, 11], [7, 11, 6, 9], [7]] },
+  { what: 'of one token each', endings: [[7], [11]] },
+  {
+    what: 'that have only the stop token in common',
+    endings: [
+      [7, 3, 4],
+      [11, 3, 4],
+    ],
+  },
+  {
+    what: 'that go on as a latent does',
+    endings: [
+      [8, 4, 6],
+      [8, 4, 7],
+    ],
+  },
+])('endings $what are scored as each is alone, with and without ⊤ before them', async ({ endings }) => {
+  await lanes.use(async (lane) => {
+    for (const stopInText of [true, false]) {
+      const context = { lane, model, support: { stop: STOP, minTokens: 0, maxTokens: 4 } }
+      const together = await scoreEndings(context, prompt, latents, endings, { stopInText })
+      for (const [e, ending] of endings.entries()) {
+        const alone = await scorePrefixes(context, prompt, latents, ending, { stopInText })
+        for (const [n, row] of alone.ending.entries())
+          for (const [i, value] of row.entries())
+            expect(Math.abs(together.endings[e][n][i] - value)).toBeLessThan(TOLERANCE)
+        for (const [n, row] of alone.latent.entries())
+          for (const [i, value] of row.entries())
+            expect(Math.abs(together.latent[n][i] - value)).toBeLessThan(TOLERANCE)
+      }
+    }
   })
 })

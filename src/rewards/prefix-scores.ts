@@ -65,11 +65,12 @@ export async function scoreEndings(
   const asked = new Set(askedPrefixes(context, latents).flatMap((prefixes, n) => prefixes.map((i) => paths[n][i])))
   const terminable = states.filter(({ id }) => asked.has(id))
   const stop = stopInText ? [support.stop] : []
-  const { reads, readOf } = sharedReads(endings, stop)
-  const branches =
-    reads.length > 0
-      ? terminable.flatMap(({ latent, prefix }) => reads.map((tokens) => ({ latent, prefix, tokens })))
-      : undefined
+  const { start, reads, readOf } = sharedReads(endings, stop)
+  const starts = start.length > 0 ? terminable.map((state) => [...textOf(state, latents), ...start]) : []
+  const branches = terminable.flatMap(({ latent, prefix }, t) => {
+    const after = starts.length > 0 ? { latent: latents.length + t, prefix: prefix + start.length } : { latent, prefix }
+    return reads.map((tokens) => ({ ...after, tokens }))
+  })
 
   const limits = support.renormaliseReward
     ? { stop: support.stop, bias: innerBias(support, model.dimensions.vocabulary) }
@@ -89,14 +90,25 @@ export async function scoreEndings(
       endings.flatMap((ending, e) =>
         ending.map((token, i) => {
           const place = stop.length + i - 1
-          const branch = t * reads.length + readOf[e]
-          return { after: place < 0 ? latentToken(latent, prefix - 1) : branchToken(branch, place), token }
+          const after =
+            place < 0
+              ? latentToken(latent, prefix - 1)
+              : place < start.length
+                ? latentToken(latents.length + t, prefix + place)
+                : branchToken(t * reads.length + readOf[e], place - start.length)
+          return { after, token }
         }),
       ),
     )
     return [...steps, ...stops, ...afterwards]
   }
-  const answers = await scoreTree(lane, { model, adapter }, { prompt, latents, branches }, ask, limits)
+  const answers = await scoreTree(
+    lane,
+    { model, adapter },
+    { prompt, latents: [...latents, ...starts], branches },
+    ask,
+    limits,
+  )
 
   let from = states.length - 1
   const take = (count: number) => {
@@ -139,27 +151,34 @@ function requireRoom(
 }
 
 /**
- * The tokens that endings are read along, for the last token of an ending is predicted and never read. What is the
- * beginning of another needs no copy of its own.
+ * The tokens that endings are read along, for the last token of an ending is predicted and never read. What is the beginning of
+ * another needs no copy of its own, and what all of several begin with, such as ", so it is", is read once: it is a continuation of
+ * the latent like another latent's.
+ * @returns `start`: what all begin with; `reads`: what each goes on with; `readOf` [endings]: which of them is whose
  */
 function sharedReads(endings: readonly (readonly number[])[], stop: readonly number[]) {
   const own = endings.map((ending) => (ending.length > 0 ? [...stop, ...ending.slice(0, -1)] : []))
   const isStart = (a: readonly number[], b: readonly number[]) => a.every((token, i) => token === b[i])
-  const reads = own.filter(
+  const whole = own.filter(
     (read, e) =>
       read.length > 0 &&
       !own.some((other, o) => o !== e && isStart(read, other) && (other.length > read.length || o < e)),
   )
+  const alike = whole.length > 1 ? whole[0].findIndex((token, i) => whole.some((read) => read[i] !== token)) : 0
   return {
-    reads,
+    start: whole.length > 1 ? whole[0].slice(0, alike) : [],
+    reads: whole.map((read) => read.slice(alike)),
     readOf: own.map((read) =>
       Math.max(
         0,
-        reads.findIndex((other) => isStart(read, other)),
+        whole.findIndex((other) => isStart(read, other)),
       ),
     ),
   }
 }
+
+const textOf = ({ latent, prefix }: PrefixState, latents: readonly (readonly number[])[]) =>
+  latents[latent].slice(0, prefix)
 
 /** `actions`: how many of the prefix's tokens the policy chose; `isInserted`: is the last one a tool's? */
 type PrefixState = { id: number; key: string; latent: number; prefix: number; actions: number; isInserted: boolean }

@@ -4,6 +4,7 @@ import { nearestName } from '../nearest-name.ts'
 import { arithmetic } from './arithmetic.ts'
 import { continuation } from './continuation.ts'
 import { infilling } from './infilling.ts'
+import { randomNumbers } from './random-numbers.ts'
 import { subjectivity } from './subjectivity.ts'
 import type { Task } from './task.ts'
 import { isTaskFile, loadTaskFile } from './user-task.ts'
@@ -13,6 +14,7 @@ export const tasks: Readonly<Record<string, Task>> = {
   [continuation.name]: continuation,
   [subjectivity.name]: subjectivity,
   [arithmetic.name]: arithmetic,
+  [randomNumbers.name]: randomNumbers,
 }
 
 /** One of our tasks, or that of a user's file. @throws UserError where there is none, or the file says none */

@@ -4,12 +4,12 @@ import type { TrainingConfig } from './config.ts'
 export type SourceCounts = { policy: number; tempered: number; replay: number }
 
 /**
- * How many latents each source gives. The three sources of the paper (section 3.2) are mixed within an update. What the
+ * How many latents each source gives, of fractions as they are today. The three sources of the paper (section 3.2) are mixed within an update. What the
  * buffer cannot give yet, the policy gives.
  */
 export function countSources(
   samples: number,
-  { tempered, replay }: TrainingConfig['sources'],
+  { tempered, replay }: { tempered: number; replay: number },
   replayable: number,
 ): SourceCounts {
   const attempered = Math.round(samples * tempered)

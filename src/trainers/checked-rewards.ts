@@ -8,13 +8,15 @@ import { type Latent, recordOf, tokenLists } from '../sampling/latent.ts'
 import { type Run, rewardContext } from './methods/method.ts'
 import type { Prompt } from './prompts.ts'
 
+export type AskedPrefixes = Pick<RewardContext, 'onlyWhole' | 'innerPrefixes'>
+
 /** Latents of a prompt with their log-rewards under a run's reference model. @throws UserError as `checkedRewards` does */
 export async function rewarded(
   lane: Lane,
   run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
   prompt: Prompt,
   latents: readonly Latent[],
-  asked: Pick<RewardContext, 'onlyWhole' | 'innerPrefixes'> = {},
+  asked: AskedPrefixes = {},
 ): Promise<Omit<Trajectory, 'source'>[]> {
   const { latents: tokens, inserted } = tokenLists(latents)
   const context = { ...rewardContext(lane, run, prompt.tokens), ...asked, ...(inserted && { inserted }) }

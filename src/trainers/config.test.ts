@@ -14,6 +14,14 @@ test('options go before defaults, key by key, and what nobody says is the schema
   expect(withDefaults(defaults, { steps: undefined })).toEqual(defaults)
 })
 
+test('the sources of an update, at their most, make up no more than all of it', () => {
+  const sources = (tempered: object | number) => () =>
+    parseTrainingConfig({ sources: { tempered, replay: 0.5 } }, 'test')
+  expect(sources({ from: 0.5, to: 0 })().sources.tempered).toEqual({ from: 0.5, to: 0, shape: 'linear' })
+  for (const tempered of [0.6, { from: 0.6, to: 0 }, { from: 0, to: 0.6 }])
+    expect(sources(tempered)).toThrow('sources must not ask for more than all samples')
+})
+
 test('a way from one value to another is one value, and a list too', () => {
   const defaults = { rewardTemperature: { from: 1, to: 0.9, steps: 10 }, latent: { forbiddenTokens: [1, 2] } }
   const merged = withDefaults(defaults, { rewardTemperature: { from: 2, to: 1 }, latent: { forbiddenTokens: [3] } })

@@ -5,7 +5,8 @@
 import { z } from 'zod'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { replayConfigSchema } from '../gflownet/replay-buffer.ts'
-import { scheduleSchema } from '../gflownet/schedules.ts'
+import { largestOf, scheduleSchema } from '../gflownet/schedules.ts'
+import { ppoConfigSchema } from '../ppo/config.ts'
 import { methodNames } from './methods/names.ts'
 import { parseConfig } from './strict-config.ts'
 
@@ -21,14 +22,14 @@ export const trainingSchema = z.strictObject({
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
   sources: z
     .strictObject({
-      tempered: fraction.default(0.25).describe('fraction sampled at another temperature than 1'),
+      tempered: scheduleSchema(fraction).default(0.25).describe('fraction sampled at another temperature than 1'),
       replay: fraction.default(0.125).describe('fraction drawn from the replay buffer'),
       temperatures: z
         .strictObject({ from: z.number().positive().default(0.8), to: z.number().positive().default(1.4) })
         .prefault({})
         .describe('the tempered samples spread over this range'),
     })
-    .refine(({ tempered, replay }) => tempered + replay <= 1, 'must not ask for more than all samples')
+    .refine(({ tempered, replay }) => largestOf(tempered) + replay <= 1, 'must not ask for more than all samples')
     .prefault({})
     .describe('where the latents of an update come from; the rest is sampled by the policy itself'),
   latent: z
@@ -130,6 +131,7 @@ export const trainingSchema = z.strictObject({
     })
     .prefault({})
     .describe('after each round of updates the reference model learns from what the adapter samples'),
+  ppo: ppoConfigSchema.prefault({}),
   collapseFraction: fraction
     .default(0.1)
     .describe(

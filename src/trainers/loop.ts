@@ -32,16 +32,19 @@ export async function* updates(
       return { batch, ...(await timed(() => method.learn(lane, run, state, batch, 0))) }
     })
     let update = updated(state, optimizer, results)
+    const rounds = [...results]
     for (let round = 1; round < method.rounds(config); round++) {
       const { state } = update
       const again = await model.lanes.each(results, async (lane, { batch }) => ({
         batch,
         ...(await timed(() => method.learn(lane, run, state, batch, round))),
       }))
+      if (method.isEnough?.(config, again)) break
+      rounds.push(...again)
       update = updated(state, optimizer, again)
     }
     state = { ...update.state, step: step + 1, ...method.remember(run, update.state, results) }
-    const metrics = measure(run, state, results, { gradientNorm: update.gradientNorm, started: before })
+    const metrics = measure(run, state, { results, rounds }, { gradientNorm: update.gradientNorm, started: before })
     const entropy = metrics['policy/firstTokenEntropy']
     const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
     state = { ...state, firstToken: watch }

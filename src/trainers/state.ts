@@ -23,6 +23,8 @@ export type TrainingState = {
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
   firstToken: FirstTokenWatch
+  /** β of PPO's KL penalty; absent before its first step, and of other methods. */
+  klCoefficient?: number
   /** The training of the reference model's own adapter, in expectation-maximisation. */
   reference?: TrainingState
 }
@@ -51,6 +53,7 @@ const single = z.strictObject({
   firstToken: z
     .strictObject({ steps: z.number().int(), early: z.number(), lately: z.number(), warned: z.boolean() })
     .default(unwatched),
+  klCoefficient: z.number().optional(),
 })
 const jsonSchema = single.extend({ reference: single.optional() })
 
@@ -64,6 +67,7 @@ export function packState({
   buffer,
   logPartitions,
   firstToken,
+  klCoefficient,
   reference,
 }: TrainingState): {
   tensors: NamedTensors
@@ -90,6 +94,7 @@ export function packState({
         buffer,
         logPartitions,
         firstToken,
+        klCoefficient,
         reference: inner?.json,
       }),
     ),

@@ -5,10 +5,11 @@ import type { StepMetrics } from './events.ts'
 import type { Result, Run } from './methods/method.ts'
 import type { TrainingState } from './state.ts'
 
+/** @param results of the first round; `rounds`: of all */
 export function measure(
   run: Run,
   { step, buffer, optimizer }: TrainingState,
-  results: readonly Result[],
+  { results, rounds }: Record<'results' | 'rounds', readonly Result[]>,
   { gradientNorm, started }: { gradientNorm: number; started: number },
 ): StepMetrics {
   const fresh = results.flatMap(({ batch }) => batch.fresh)
@@ -34,13 +35,13 @@ export function measure(
     'schedule/rewardTemperature': run.rewardTemperature(step - 1),
     'time/sampleSeconds': seconds(({ batch }) => batch.seconds.sample),
     'time/rewardSeconds': seconds(({ batch }) => batch.seconds.reward),
-    'time/learnSeconds': seconds(({ learnSeconds }) => learnSeconds),
+    'time/learnSeconds': rounds.reduce((sum, { learnSeconds }) => sum + learnSeconds, 0),
     'time/stepSeconds': (performance.now() - started) / 1000,
-    ...meanFigures(results),
+    ...meanFigures(rounds),
   }
 }
 
-/** Means over prompts of what a method tells besides. */
+/** Means over prompts and rounds of what a method tells besides. */
 const meanFigures = (results: readonly Result[]): Record<string, number> =>
   Object.fromEntries(
     Object.keys(results[0].learned.figures ?? {}).map((name) => [

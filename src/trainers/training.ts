@@ -49,7 +49,10 @@ export async function prepareTraining(
     prompts: resolved,
     random: seededRandom(config.seed),
     rewardTemperature: schedule(config.rewardTemperature, config.steps),
-    learningRate: warmUp(config.optimizer.warmUpSteps, schedule(config.optimizer.learningRate, config.steps)),
+    learningRate: warmUp(
+      config.optimizer.warmUpSteps,
+      schedule(config.optimizer.learningRate, config.steps * method.rounds(config)),
+    ),
   }
   for (const { reward, tokens } of method.withoutRewards ? [] : run.prompts)
     await model.lanes.use((lane) => Promise.resolve(reward.check?.(rewardContext(lane, run, tokens))))

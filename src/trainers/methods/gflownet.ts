@@ -3,14 +3,14 @@ import { learnStep } from '../../gflownet/learn-step.ts'
 import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
+import { schedule } from '../../gflownet/schedules.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
-import { sampleWithTool } from '../../sampling/sample.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
-import { rewarded } from '../checked-rewards.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
+import { drawRewarded } from './draw-rewarded.ts'
 import type { Collected, Method, Run } from './method.ts'
 
 type Batch = Collected & { replayed: Trajectory[]; temperature: number }
@@ -18,34 +18,25 @@ type Batch = Collected & { replayed: Trajectory[]; temperature: number }
 export const gflownet: Method<Batch> = {
   rounds: () => 1,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
-  collect: async (lane, run, { adapter, step, buffer }, prompt, place) => {
-    const { config, support, random, tool } = run
-    const started = performance.now()
+  collect: async (lane, run, state, prompt, place) => {
+    const { config, random } = run
+    const { sources } = config
+    const { step, buffer } = state
+    const tempered = schedule(sources.tempered, config.steps)(step)
     const replayable = buffer.prompts[prompt.name]?.length ?? 0
-    const counts = countSources(config.samplesPerPrompt, config.sources, replayable)
-    const temperatures = behaviourTemperatures(counts, config.sources.temperatures)
-    const sampler = { model: run.model.description, adapter, support, tool }
-    const draws = random.at('sample', step, place)
-    const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
-    const sampled = performance.now()
-
+    const counts = countSources(config.samplesPerPrompt, { ...sources, tempered }, replayable)
+    const temperatures = behaviourTemperatures(counts, sources.temperatures)
     const { objective, prefixFraction } = config
     const isSubset = prefixFraction < 1 && readsPrefixes(objective.name)
-    const scored = await rewarded(lane, run, prompt, drawn, {
+    const asked = (latents: readonly Latent[]) => ({
       onlyWhole: !readsPrefixes(objective.name),
-      ...(isSubset && { innerPrefixes: drawPrefixes(drawn, prefixFraction, random.at('prefixes', step, place)) }),
+      ...(isSubset && { innerPrefixes: drawPrefixes(latents, prefixFraction, random.at('prefixes', step, place)) }),
     })
-    const fresh = scored.map(
-      (latent, n): Trajectory => ({
-        ...latent,
-        ...(isSubset && { inclusion: prefixFraction }),
-        source: temperatures[n] === 1 ? 'policy' : 'tempered',
-      }),
-    )
+    const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, asked })
+    const counted = isSubset ? fresh.map((trajectory) => ({ ...trajectory, inclusion: prefixFraction })) : fresh
     const temperature = run.rewardTemperature(step)
     const replayed = draw(buffer, prompt.name, { count: counts.replay, temperature }, random.at('replay', step, place))
-    const seconds = { sample: (sampled - started) / 1000, reward: (performance.now() - sampled) / 1000 }
-    return { prompt, fresh, replayed, temperature, seconds }
+    return { prompt, fresh: counted, seconds, replayed, temperature }
   },
 
   learn: (lane, { model, support, config }, { adapter, logPartitions }, { prompt, fresh, replayed, temperature }) => {

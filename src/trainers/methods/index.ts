@@ -2,9 +2,10 @@
 import { gflownet } from './gflownet.ts'
 import type { Collected, Method } from './method.ts'
 import type { MethodName } from './names.ts'
+import { ppo } from './ppo.ts'
 import { sft } from './sft.ts'
 
-const methods: Record<MethodName, unknown> = { gflownet, sft }
+const methods: Record<MethodName, unknown> = { gflownet, ppo, sft }
 
 /** What a method collects is between its own functions. */
 export const methodOf = (name: MethodName) => methods[name] as Method<Collected>

@@ -63,6 +63,8 @@ export type Method<Batch extends Collected = Collected> = {
   collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
   /** Gradients have the names of the adapter's matrices and of the critic's. */
   learn: (lane: Lane, run: Run, state: TrainingState, batch: Batch, round: number) => Promise<Learned>
+  /** Has the policy moved so far from the one that drew the samples that what a further round learned of them is not followed? */
+  isEnough?: (config: TrainingConfig, results: readonly Result<Batch>[]) => boolean
   /** What of the state follows from a step besides the parameters. Results are those of the first round. */
   remember: (run: Run, state: TrainingState, results: readonly Result<Batch>[]) => Partial<TrainingState>
 }

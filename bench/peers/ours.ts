@@ -1,0 +1,121 @@
+/**
+ * @file Our own contestant: takes the step that is in a folder, with the library's parts, whenever a line on standard input says so.
+ * The protocol is that of peer.py.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { readPeftFolder } from '../../src/adapters/peft.ts'
+import { learnStep } from '../../src/gflownet/learn-step.ts'
+import { temperedRewards } from '../../src/gflownet/reward-temperature.ts'
+import type { Lane } from '../../src/models/lane.ts'
+import { describeModel, loadWeights } from '../../src/models/language-model.ts'
+import { seededRandom } from '../../src/random.ts'
+import { fewShotPosterior } from '../../src/rewards/few-shot.ts'
+import { labelPosterior } from '../../src/rewards/label-posterior.ts'
+import { posterior } from '../../src/rewards/posterior.ts'
+import type { Reward } from '../../src/rewards/reward.ts'
+import { tempered } from '../../src/rewards/tempered.ts'
+import { grantedCores } from '../../src/runtime/threads.ts'
+import { sampleWithTool } from '../../src/sampling/sample.ts'
+import type { BoundTool } from '../../src/sampling/tools.ts'
+import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
+import { adamW } from '../../src/trainers/optimizer.ts'
+import { largeProductRate } from '../matmul-rate.ts'
+import { countingLane } from '../matrix-work.ts'
+import type { Ready, Taken } from './contestant.ts'
+import { insertedOf, type Step } from './workloads.ts'
+
+const answer = (value: Ready | Taken) => process.stdout.write(`${JSON.stringify(value)}\n`)
+
+// Rewards that take texts are given the numbers of their tokens.
+const spell = (tokens: readonly number[]) => tokens.join(' ')
+const read = (text: string) => text.split(' ').map(Number)
+const tokenizer = { encode: read, encodeContinuation: read } as Partial<Tokenizer> as Tokenizer
+
+const [folder] = process.argv.slice(2)
+const threads = grantedCores()
+const operationsPerSecond = await largeProductRate(threads)
+const path = join(folder, 'model')
+const { description: model, lanes } = await loadWeights(path, describeModel(path), { threads })
+const start = readPeftFolder(join(folder, 'adapter'))
+answer({ ready: true, operationsPerSecond })
+
+let runs = 0
+for await (const _ of createInterface({ input: process.stdin })) {
+  // The first run opens the sessions; its matrix work is counted, and its time does not count.
+  const counter = { operations: 0 }
+  const taken = await lanes.use((lane) => take(runs === 0 ? countingLane(lane, counter) : lane, runs))
+  answer(runs === 0 ? { ...taken, operations: counter.operations } : taken)
+  runs++
+}
+await lanes.dispose()
+
+/** One step from the first adapter on; only sampling, rewards and learning are timed. */
+async function take(lane: Lane, run: number): Promise<Taken> {
+  const step: Step = JSON.parse(readFileSync(join(folder, 'step.json'), 'utf8'))
+  const { prompt, latents, states } = step
+  const support = { stop: step.stop, minTokens: 0, maxTokens: states[0].length - 1 }
+  const inserted = step.tool.after.length > 0 ? insertedOf(step) : undefined
+  const reward = rewardOf(step)
+  const optimizer = adamW({
+    ...step.optimizer,
+    learningRate: () => step.optimizer.learningRate,
+    maxGradientNorm: null,
+  })
+  const weights = Object.entries(start.weights).map(([name, tensor]) => [
+    name,
+    { ...tensor, data: tensor.data.slice() },
+  ])
+  const adapter = { ...start, weights: Object.fromEntries(weights) }
+  const moments = optimizer.initialState(adapter.weights)
+
+  const times = [performance.now()]
+  const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step) }
+  const draws = seededRandom(run).at('race')
+  await sampleWithTool(lane, sampler, { prompt, temperatures: latents.map(() => 1), draws })
+  times.push(performance.now())
+  const scored = await reward.score({ lane, model, tokenizer, support, prompt, inserted }, latents)
+  times.push(performance.now())
+  const { loss, gradients } = await learnStep(
+    lane,
+    { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } },
+    { prompt, latents, inserted, logRewards: temperedRewards(scored, step.temperature), logPartition: 0 },
+  )
+  const { gradientNorm } = optimizer.update(adapter.weights, gradients, moments)
+  times.push(performance.now())
+
+  const [sample, rewardSeconds, learn] = times.slice(1).map((time, i) => (time - times[i]) / 1000)
+  return {
+    seconds: { sample, reward: rewardSeconds, learn },
+    peakBytes: process.resourceUsage().maxRSS * 1024,
+    loss,
+    gradientNorm,
+    logRewards: scored.logReward.map((row, n) => states[n].map((prefix) => row[prefix])),
+  }
+}
+
+function rewardOf({ endings, label, demonstrations }: Step): Reward {
+  if (endings.length === 0) return tempered()
+  const reading = { stopInText: false }
+  if (label !== null) {
+    const texts = Object.fromEntries(endings.map((ending, i) => [`label ${i}`, spell(ending)]))
+    return labelPosterior({ endings: texts, label: `label ${label}`, normalised: true, ...reading })
+  }
+  const [ending] = endings
+  if (demonstrations.length === 0) return posterior({ ending, ...reading })
+  return fewShotPosterior({ demonstrations: [spell(demonstrations)], separator: '', ending, ...reading })
+}
+
+/** Answers as many latents after each number of actions as the step says. */
+function toolOf({ tool: { after, tokens } }: Step): BoundTool | undefined {
+  if (after.length === 0) return undefined
+  const left = new Map<number, number>()
+  for (const actions of after) left.set(actions, (left.get(actions) ?? 0) + 1)
+  return async ({ length }) => {
+    const more = left.get(length) ?? 0 // who was answered before has more tokens than actions, and is not met again
+    if (more === 0) return []
+    left.set(length, more - 1)
+    return tokens
+  }
+}

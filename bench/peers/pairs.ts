@@ -1,0 +1,120 @@
+/** @file One workload at one size: ours stays loaded, peers come one after another, and both run in turn. */
+import { grantedCores } from '../../src/runtime/threads.ts'
+import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
+import {
+  type Contestant,
+  ContestantEnded,
+  type PeerName,
+  type Phases,
+  startOurs,
+  startPeer,
+  type Taken,
+} from './contestant.ts'
+import type { Python } from './python.ts'
+
+/** Runs of ours and of a peer, pair by pair. */
+export type PeerRuns = {
+  name: PeerName
+  ours: Phases[]
+  theirs: Phases[]
+  peakBytes: number
+  difference: Difference
+}
+
+export type Runs = {
+  /** Of all pairs, or where there are no peers so many on their own. */
+  ours: Phases[]
+  peakBytes: number
+  /** The matrix work that ours did in a step, counted from its graphs. */
+  operationsDone: number
+  /** What one large product reached in the process of ours. */
+  operationsPerSecond: number
+  peers: PeerRuns[]
+  /** What was said of peers that did not finish. */
+  failures: string[]
+}
+
+export type RaceOptions = {
+  folder: string
+  peers: readonly PeerName[]
+  pairs: number
+  /** Puts a step with new tokens into the folder. */
+  nextStep: () => void
+  tell: (message: string) => void
+}
+
+/** Is it to find what ours finds, to float32's precision? */
+export const isExact = (name: PeerName) => name !== 'tuned-bfloat16'
+export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !isAlike(difference)
+
+/** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
+export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
+  const us = await startOurs(options.folder)
+  try {
+    options.nextStep()
+    const first = await us.take() // opens the sessions, and does not count
+    const peers: PeerRuns[] = []
+    const failures: string[] = []
+    for (const name of python ? options.peers : []) {
+      if (name === 'tuned-bfloat16' && !python!.bfloat16) {
+        failures.push(`${name}: this processor does not multiply bfloat16`)
+        continue
+      }
+      options.tell(`ours and ${name} in turn`)
+      try {
+        peers.push(await against(name, python!, us, options))
+      } catch (error) {
+        if (!(error instanceof ContestantEnded) || error.contestant !== name) throw error
+        const lines = error.message.split('\n')
+        failures.push(`${lines[0]}: ${lines.at(-1)}`) // where memory did not suffice for one, others may still run
+      }
+    }
+    return {
+      ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await alone(us, options),
+      peakBytes: us.peakBytes(),
+      operationsDone: first.operations!,
+      operationsPerSecond: us.ready.operationsPerSecond!,
+      ...{ peers, failures },
+    }
+  } finally {
+    await us.dispose()
+  }
+}
+
+/** Pairs over one step each, which ours and the peer begin in turn. The first, in which the peer warms up, is not timed. */
+async function against(
+  name: PeerName,
+  python: Python,
+  us: Contestant,
+  { folder, pairs, nextStep }: RaceOptions,
+): Promise<PeerRuns> {
+  const peer = await startPeer(python, name, { folder, threads: grantedCores() })
+  const taken: { ours: Taken; theirs: Taken }[] = []
+  try {
+    for (let pair = 0; pair <= pairs; pair++) {
+      nextStep()
+      const before = pair % 2 === 0 ? await us.take() : undefined
+      const theirs = await peer.take()
+      taken.push({ ours: before ?? (await us.take()), theirs })
+    }
+    const timed = taken.slice(1)
+    return {
+      name,
+      difference: worstOf(taken.map(({ ours, theirs }) => differenceOf(ours, theirs))),
+      ours: timed.map(({ ours }) => ours.seconds),
+      theirs: timed.map(({ theirs }) => theirs.seconds),
+      peakBytes: peer.peakBytes(),
+    }
+  } finally {
+    await peer.dispose()
+  }
+}
+
+async function alone(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<Phases[]> {
+  const seconds: Phases[] = []
+  for (let run = 0; run < pairs; run++) {
+    nextStep()
+    seconds.push((await us.take()).seconds)
+  }
+  return seconds
+}
