@@ -3,7 +3,8 @@
  * sampled whole and cut into sentences.
  *
  * data/stories: three consecutive sentences give a beginning, a middle (which is left out, except of a second copy of the held-out
- * ones: it is what the fine-tuned model is to find) and an ending. data/prompts: its first one to three sentences. In each no text occurs twice, so that training
+ * ones: it is what the fine-tuned model is to find) and an ending. data/prompts: its first one to three sentences. data/concepts: two words of
+ * sentences that begin with "One day,", and what follows there. In each no text occurs twice, so that training
  * and held-out prompts are disjoint. Usage: npx tsx scripts/make-stories.ts
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -16,6 +17,15 @@ const TRAINING = 320
 const HELD_OUT = 40
 const STORIES_AT_ONCE = 64
 const STORY_TOKENS = 140
+/** Of these sentences there are enough pairs of words that at least so many have. */
+const DAYS = 1600
+const COMMON = 8
+const DAY = 'One day,'
+const STOP_WORDS = new Set(
+  'she her the and was were that they them his him for had has have with what who but not all out said went saw did named told asked there time'.split(
+    ' ',
+  ),
+)
 
 const root = new URL('../', import.meta.url).pathname
 const model = await loadLanguageModel(`${root}models/stories260K`)
@@ -42,6 +52,8 @@ for (let round = 0; prompts.size < TRAINING + HELD_OUT; round++)
     if (sentences.length > count && sentences.slice(0, count).every(isPlain))
       prompts.add(sentences.slice(0, count).join(' '))
   }
+
+const concepts = conceptSets(await daysOf())
 await model.dispose()
 
 write(
@@ -57,6 +69,40 @@ writeFileSync(
     .join(''),
 )
 write('prompts', 'txt', [...prompts])
+write(
+  'concepts',
+  'jsonl',
+  concepts.map((row) => JSON.stringify(row)),
+)
+
+/** What happens in stories "One day, …": sentences without these words, of a length to learn from. */
+async function daysOf(): Promise<string[]> {
+  const days = new Set<string>()
+  for (let round = 0; days.size < DAYS; round++)
+    for (const sentences of await tellStories('concepts', round))
+      for (const sentence of sentences)
+        if (isPlain(sentence) && sentence.startsWith(DAY) && tokenizer.encode(sentence).length <= 22)
+          days.add(sentence.slice(DAY.length))
+  return [...days]
+}
+
+/** Two words of each sentence that several have, no two pairs the same, with the sentence that has them. */
+function conceptSets(sentences: readonly string[]): { concepts: string[]; known: string }[] {
+  const contentOf = (sentence: string) =>
+    [...new Set(sentence.match(/\b[a-z]{3,}\b/g))].filter((word) => !STOP_WORDS.has(word))
+  const counts = new Map<string, number>()
+  for (const word of sentences.flatMap(contentOf)) counts.set(word, (counts.get(word) ?? 0) + 1)
+  const sets = new Map<string, { concepts: string[]; known: string }>()
+  for (const [n, known] of sentences.entries()) {
+    const words = contentOf(known).filter((word) => counts.get(word)! >= COMMON)
+    if (words.length < 2) continue
+    const draws = random.at('words', n)
+    const [first] = words.splice(draws.integer(words.length), 1)
+    const concepts = [first, words[draws.integer(words.length)]].sort()
+    if (!sets.has(concepts.join())) sets.set(concepts.join(), { concepts, known })
+  }
+  return [...sets.values()].slice(0, TRAINING + HELD_OUT)
+}
 
 /** Sentences of the first paragraphs of stories; the last of each may be cut and is left out. */
 async function tellStories(purpose: string, round: number): Promise<string[][]> {

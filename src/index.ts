@@ -7,7 +7,17 @@
  */
 export type { LoraAdapter, LoraConfig } from './adapters/lora.ts'
 export { readPeftFolder, writePeftFolder } from './adapters/peft.ts'
+export { type BaselineName, baselineNames, baselines } from './baselines/index.ts'
+export type { Answer, InferenceMethod, Query } from './baselines/method.ts'
 export { UserError } from './errors.ts'
+export {
+  type BaselineComparison,
+  type BaselineOptions,
+  compareBaselines,
+  type MethodAnswers,
+  type MethodSummary,
+  summariseMethod,
+} from './evaluation/baselines/compare-baselines.ts'
 export type { Estimate } from './evaluation/estimate.ts'
 export {
   type EvaluateOptions,

@@ -33,7 +33,13 @@ export type Fault = {
 export type Asked = { host: 'hub' | 'files'; method: string; path: string; token?: string; range?: string }
 
 /** Large files are listed with SHA-256 and sent by another host, as on the real hub; small ones by the hub itself. */
-const isLarge = (name: string) => /\.(safetensors|gguf|bin)$/.test(name)
+const isLarge = (name: string) => /\.(safetensors|gguf|bin|onnx)$/.test(name)
+
+/** What lies in folders is listed only where that is asked for. */
+const isAsked =
+  ({ searchParams }: URL) =>
+  ([name]: [string, Buffer]) =>
+    !name.includes('/') || searchParams.get('recursive') === 'true'
 
 export async function startHub(repositories: Record<string, Repository>) {
   const faults: Record<string, Fault> = {}
@@ -44,7 +50,7 @@ export async function startHub(repositories: Record<string, Repository>) {
 
   const files = createServer((request, response) => {
     note('files', request)
-    const [, id, commit, name] = /^\/(.+)\/([0-9a-f]{40})\/([^/]+)$/.exec(request.url!)!
+    const [, id, commit, name] = /^\/([^/]+\/[^/]+)\/([0-9a-f]{40})\/(.+)$/.exec(request.url!)!
     sendFile(request, response, repositories[id].commits[commit][name], faults[name])
   })
   const hub = createServer((request, response) => {
@@ -60,12 +66,12 @@ export async function startHub(repositories: Record<string, Repository>) {
         .end(JSON.stringify({ error }))
     if (!repository || (repository.token && repository.token !== token))
       return refuse(token ? 404 : 401, 'RepoNotFound', 'Invalid username or password.')
-    const [revision, name] = what === 'resolve' ? rest.split(/\/([^/]+)$/) : [rest, '']
+    const [revision, name] = what === 'resolve' ? rest.split(/(?<=^[0-9a-f]{40})\/(.+)$/) : [rest, '']
     const commit = repository.commits[revision] ? revision : repository.branches[revision]
     if (!commit) return refuse(404, 'RevisionNotFound', `Invalid rev id: ${revision}`)
     const content = repository.commits[commit]
     if (api && what === 'revision') return sendJson(response, { _id: '1', id, sha: commit, lastModified: '2024-01-01' })
-    if (api && what === 'tree') return sendPage(url, response, Object.entries(content).map(listed))
+    if (api && what === 'tree') return sendPage(url, response, Object.entries(content).filter(isAsked(url)).map(listed))
     if (repository.gatedFor && repository.gatedFor !== token) return refuse(token ? 403 : 401, 'GatedRepo')
     if (!content[name]) return refuse(404, 'EntryNotFound')
     const fault = faults[name]
@@ -86,7 +92,7 @@ export async function startHub(repositories: Record<string, Repository>) {
   /** Two entries a page, the next one named in a header. */
   const sendPage = (url: URL, response: ServerResponse, entries: object[]) => {
     const from = Number(url.searchParams.get('cursor') ?? 0)
-    const next = `${urlOf(hub)}${url.pathname}?cursor=${from + 2}`
+    const next = `${urlOf(hub)}${url.pathname}?recursive=${url.searchParams.get('recursive')}&cursor=${from + 2}`
     if (from + 2 < entries.length) response.setHeader('link', `<${next}>; rel="next"`)
     sendJson(response, entries.slice(from, from + 2))
   }

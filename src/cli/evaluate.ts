@@ -7,6 +7,7 @@ import { examplesOf, readExamples } from '../tasks/examples.ts'
 import { type BaselineChoice, evaluateRun, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
+import { resolveEncoder } from '../weights/hub/resolve-encoder.ts'
 import { baselineScreen } from './baseline-screen.ts'
 import {
   type CommonOptions,
@@ -75,7 +76,7 @@ export function defineEvaluate(program: Command, terminal: Terminal): void {
     const baselines = chosenBaselines(options)
     const run = await openRun(folder, { ...options, onDownload: downloadProgress(terminal.stderr) })
     try {
-      const encoder = await openEncoder(options)
+      const encoder = await openEncoder(options, terminal)
       try {
         await evaluate(run, { ...options, baselines, encoder }, terminal)
       } finally {
@@ -105,8 +106,10 @@ function chosenBaselines({ baselines, budget, queries, perQuery }: EvaluateOptio
   }
 }
 
-const openEncoder = async ({ encoder, threads }: EvaluateOptions) =>
-  encoder === undefined ? undefined : openSentenceEncoder(encoder, { threads })
+const openEncoder = async ({ encoder, threads }: EvaluateOptions, { stderr }: Terminal) =>
+  encoder === undefined
+    ? undefined
+    : openSentenceEncoder(await resolveEncoder(encoder, { onProgress: downloadProgress(stderr) }), { threads })
 
 type Evaluation = Omit<EvaluateOptions, 'baselines' | 'encoder'> & {
   baselines?: BaselineChoice

@@ -18,6 +18,7 @@ import { type HostTensor, int64 } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Program } from '../runtime/session.ts'
 import { type GraphProto, ModelProtoSchema } from '../tensor/onnx-proto.ts'
+import { ENCODER_FILES, POOLING_FILES } from '../weights/hub/resolve-encoder.ts'
 
 export type SentenceEncoder = {
   readonly name: string
@@ -32,9 +33,6 @@ export type SentenceEncoderOptions = RuntimeOptions & {
   /** The ONNX file within the folder; default: the quantized one, or else the full one. */
   file?: string
 }
-
-const FILES = ['onnx/model_quantized.onnx', 'onnx/model.onnx', 'model.onnx']
-const POOLING_FILES = ['1_Pooling/config.json', '1_Pooling_config.json']
 
 const configSchema = z.looseObject({ max_position_embeddings: z.int().positive().default(512) })
 const poolingSchema = z.looseObject({
@@ -97,10 +95,12 @@ export async function openSentenceEncoder(
 }
 
 function onnxFile(folder: string, file?: string): string {
-  const found = (file === undefined ? FILES : [file]).map((name) => join(folder, name)).find((path) => existsSync(path))
+  const found = (file === undefined ? ENCODER_FILES : [file])
+    .map((name) => join(folder, name))
+    .find((path) => existsSync(path))
   if (found) return found
   throw new UserError({
-    what: `no sentence encoder here: there is no ${file ?? FILES.join(' or ')}`,
+    what: `no sentence encoder here: there is no ${file ?? ENCODER_FILES.join(' or ')}`,
     where: folder,
     fix: `it holds ${contentsOf(folder)}; give a sentence-transformers model in ONNX form`,
   })

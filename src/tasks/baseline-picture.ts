@@ -2,7 +2,7 @@
 import type { BaselineName } from '../baselines/index.ts'
 import type { AnswerMeasures } from '../evaluation/baselines/answer.ts'
 import type { MethodSummary } from '../evaluation/baselines/compare-baselines.ts'
-import { klKind, methods, runsOnAnySampler } from '../evaluation/baselines/laws.ts'
+import { methods, runsOnAnySampler } from '../evaluation/baselines/laws.ts'
 import { type CostCurve, type CostPanel, qualityAgainstCost } from '../evaluation/pictures/costs.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import { BASE, type BaselineReport } from './baseline-report.ts'
@@ -33,16 +33,10 @@ export function baselinePicture(subject: string | undefined, reports: readonly D
     { quality: { title: 'distinct samples of a query', format: '~%' }, curves: curvesOf(found, 'distinctFraction') },
   ]
   const seeds = found.length > 1 ? `; bars: one standard deviation over ${found.length} seeds` : ''
-  const bounds = Object.values(methods)
-    .filter(({ law, title }) => klKind(law) === 'bound' && panels[1].curves.some(({ name }) => name === title))
-    .map(({ title }) => title)
   return qualityAgainstCost(
     {
       title: `Quality against compute for each query${subject === undefined ? '' : `: ${subject}`}`,
-      subtitle: [
-        `A query wants ${perQuery} samples; ${queries} queries${seeds}`,
-        ...(bounds.length > 0 ? [`KL of ${bounds.join(', ')} is a bound from above`] : []),
-      ].join('. '),
+      subtitle: `A query wants ${perQuery} samples; ${queries} queries${seeds}. KL: a bound from above, except of plain sampling`,
     },
     panels,
     { title: 'forward tokens of a query', isLogarithmic: true },

@@ -14,6 +14,8 @@ const metrics: { name: keyof StepMetrics; title: string }[] = [
   { name: 'samples/distinctFraction', title: 'distinct samples, fraction' },
 ]
 
+/** A range beyond which logarithms show more. */
+const WIDE = 4
 /** Of the longest run, so many values are seen one by one. */
 const SEEN_VALUES = 40
 
@@ -101,10 +103,12 @@ function klPicture(table: ComparisonTable, groups: readonly Group[]): Picture {
         }
       }),
   }))
+  const seconds = curves.flatMap(({ points }) => points.flatMap(({ cost }) => cost))
+  const isLogarithmic = Math.max(...seconds) > WIDE * Math.min(...seconds)
   return qualityAgainstCost(
     headingOf(table, 'Distance to the posterior against time', 'bars'),
     [{ quality: { title: 'KL(q ‖ posterior) after training, nats' }, curves }],
-    { title: 'seconds of training', isLogarithmic: true },
+    { title: 'seconds of training', isLogarithmic },
   )
 }
 

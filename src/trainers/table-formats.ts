@@ -115,5 +115,10 @@ function objectRow(value: unknown, path: string, place: string): SourceRow {
   return { place, fields: Object.fromEntries(fields) }
 }
 
-/** Strings as they are, null as nothing, everything else as JSON writes it. */
-const textOf = (field: unknown) => (typeof field === 'string' ? field : field === null ? '' : JSON.stringify(field))
+/** Strings as they are, null as nothing, lists of strings with commas between, everything else as JSON writes it. */
+function textOf(field: unknown): string {
+  if (typeof field === 'string') return field
+  if (field === null) return ''
+  const isList = Array.isArray(field) && field.every((entry) => typeof entry === 'string')
+  return isList ? field.join(', ') : JSON.stringify(field)
+}

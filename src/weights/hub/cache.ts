@@ -33,14 +33,14 @@ export function rememberCommit(model: HubModel, commit: string): void {
   writeWhole(path, [commit])
 }
 
-/** Gives a blob its name in a snapshot. Whoever looks meets the old file, or the new one. */
+/** Gives a blob its name in a snapshot, which may lead into a folder of it. Whoever looks meets the old file, or the new one. */
 export function linkIntoSnapshot(blob: string, snapshot: string, name: string): void {
   const path = join(snapshot, name)
   try {
-    mkdirSync(snapshot, { recursive: true })
+    mkdirSync(dirname(path), { recursive: true })
     rmSync(path, { force: true })
     try {
-      symlinkSync(relative(snapshot, blob), path)
+      symlinkSync(relative(dirname(path), blob), path)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return // another process was quicker
       linkSync(blob, path) // Windows allows symbolic links to few users only

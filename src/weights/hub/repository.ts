@@ -21,22 +21,27 @@ export async function currentCommit(model: HubModel): Promise<string> {
   return understood(infoSchema, await readable(modelInfo(asked))).sha
 }
 
-/** The files in the first level of a commit, by name. */
-export async function filesAt(model: HubModel, commit: string): Promise<Map<string, RemoteFile>> {
+/** The files of a commit by their names, with folders where these are asked for; else those of the first level. */
+export async function filesAt(
+  model: HubModel,
+  commit: string,
+  { recursive = false } = {},
+): Promise<Map<string, RemoteFile>> {
   const files = new Map<string, RemoteFile>()
-  for (const entry of await readable(entriesAt(model, commit))) {
-    if (entry.type !== 'file' || entry.path.includes('/')) continue
+  for (const entry of await readable(entriesAt(model, commit, recursive))) {
+    if (entry.type !== 'file' || (entry.path.includes('/') && !recursive)) continue
     const { path: name, size, oid, lfs } = understood(entrySchema, entry)
-    const url = `${hubEndpoint()}/${model.id}/resolve/${commit}/${encodeURIComponent(name)}`
+    const path = name.split('/').map(encodeURIComponent).join('/')
+    const url = `${hubEndpoint()}/${model.id}/resolve/${commit}/${path}`
     files.set(name, { name, url, size: lfs?.size ?? size, hash: lfs?.oid ?? oid })
   }
   return files
 }
 
-async function entriesAt(model: HubModel, revision: string): Promise<ListFileEntry[]> {
+async function entriesAt(model: HubModel, revision: string, recursive: boolean): Promise<ListFileEntry[]> {
   const entries: ListFileEntry[] = []
   const repo = { type: 'model' as const, name: model.id }
-  const pages = listFiles({ repo, revision, hubUrl: hubEndpoint(), fetch: hubFetch(model) })
+  const pages = listFiles({ repo, revision, recursive, hubUrl: hubEndpoint(), fetch: hubFetch(model) })
   for await (const entry of pages) entries.push(entry)
   return entries
 }

@@ -51,7 +51,7 @@ export async function resolveModel(spec: string, options: ResolveOptions = {}): 
   }
 }
 
-const offline = (model: HubModel, isCached: boolean) =>
+export const offline = (model: HubModel, isCached: boolean) =>
   new UserError({
     what: isCached
       ? 'HF_HUB_OFFLINE forbids to ask for a newer commit'
@@ -126,11 +126,12 @@ const weightFiles = (folder: string, weights: { file: string } | { index: string
     ? [weights.file]
     : [...new Set(Object.values(readJson(join(folder, weights.index), indexSchema).weight_map))].sort()
 
-async function fetchFiles(
+/** Brings files into the cache and gives them their names in a snapshot. @throws UserError where a disk has no room for them */
+export async function fetchFiles(
   model: HubModel,
   files: readonly RemoteFile[],
   folder: string,
-  { onProgress, signal }: ResolveOptions,
+  { onProgress, signal }: Pick<ResolveOptions, 'onProgress' | 'signal'>,
 ): Promise<void> {
   const wanted = files.filter(({ hash }) => !existsSync(blobPath(model, hash)))
   refuseTooLarge(model, wanted)
