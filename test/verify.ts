@@ -10,7 +10,7 @@ import { compareExactly, compareShapes, enumerateRewards } from '../src/evaluati
 import { type ObjectiveName, objectiveNames } from '../src/gflownet/objectives.ts'
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, otherRewards, rewards, TEMPERATURE, trainExactly } from './exact-posterior.ts'
-import { verifyRandomNumbers } from './verify-random-numbers.ts'
+import { verifyRandomNumbers } from './random-numbers.ts'
 
 const LIMIT = 0.02
 const MIN_ENTROPY = 3 // nats; a peaked target would prove little

@@ -1,16 +1,14 @@
 /**
- * @file PPO with a penalty for leaving the reference model (Ziegler et al. 2019; Schulman et al. 2017), the paper's baseline of
- * reward maximisation. It climbs E_q[log R] − β KL(q ‖ p_ref), log R untempered and of the whole latent.
+ * @file PPO with a penalty for leaving the reference model (Ziegler et al. 2019; Schulman et al. 2017): the paper's baseline, which
+ * maximises reward. It climbs E_q[r] − β KL(q ‖ p_ref), where r = log R of the whole latent, untempered.
  *
- * Its optimum is q ∝ p_ref · R^(1/β): not R. It is the GFlowNet's target where R is p_ref · exp(r), r is taken for the reward, and
- * β = 1; with a small β it is the mode of R, wherever β is adapted it is what the KL allows, and where p_ref is skewed it
- * stays so. Which of several equally good latents it ends at is the reference model's choice and chance.
+ * Its optimum is q ∝ p_ref · exp(r / β), and not R. Both are the same where β = 1 and r is what p_ref lacks of log R: the
+ * likelihood of an observation for its posterior, a constraint for constrained text. With a small β all mass goes to the best
+ * latents, of equally good ones to those that p_ref prefers: a skewed reference model stays skewed.
  */
-
-import type { PromptLatents } from '../../gflownet/policy.ts'
-import { scoreUnderPolicy } from '../../gflownet/policy.ts'
+import { type PromptLatents, scoreUnderPolicy } from '../../gflownet/policy.ts'
 import { emptyBuffer } from '../../gflownet/replay-buffer.ts'
-import { terminalLogReward } from '../../gflownet/trajectory.ts'
+import { type Trajectory, terminalLogReward } from '../../gflownet/trajectory.ts'
 import type { Lane } from '../../models/lane.ts'
 import { actionsOf } from '../../ppo/actions.ts'
 import { type ActionTargets, actionTargets, divergenceOf, type SampledActions } from '../../ppo/advantages.ts'
@@ -18,9 +16,10 @@ import { adaptedKlCoefficient } from '../../ppo/kl-coefficient.ts'
 import { ppoLearnStep } from '../../ppo/learn-step.ts'
 import { scoreWithValues } from '../../ppo/score-with-values.ts'
 import { initialValueHead } from '../../ppo/value-head.ts'
+import { sampleWithTool } from '../../sampling/sample.ts'
+import { checkedRewards } from '../checked-rewards.ts'
 import type { TrainingState } from '../state.ts'
-import { drawRewarded } from './draw-rewarded.ts'
-import type { Collected, Method, Run } from './method.ts'
+import { type Collected, type Method, type Run, rewardContext } from './method.ts'
 
 type Batch = Collected & { latents: PromptLatents; sampled: SampledActions[]; targets: ActionTargets[] }
 
@@ -41,14 +40,27 @@ export const ppo: Method<Batch> = {
   },
 
   collect: async (lane, run, state, prompt, place) => {
-    const { config } = run
+    const { config, support, random, tool } = run
+    const started = performance.now()
+    const sampler = { model: run.model.description, adapter: state.adapter, support, tool }
     const temperatures = new Array<number>(config.samplesPerPrompt).fill(1)
-    const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, onlyWhole: true })
-    const latents = {
-      prompt: prompt.tokens,
-      latents: fresh.map(({ tokens }) => tokens),
-      inserted: fresh.map(({ inserted = [] }) => inserted),
-    }
+    const draws = random.at('sample', state.step, place)
+    const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
+    const tokens = drawn.map(({ tokens }) => tokens)
+    const inserted = drawn.map(({ inserted }) => inserted)
+    const scoring = performance.now()
+    const context = { ...rewardContext(lane, run, prompt.tokens), onlyWhole: true, ...(tool && { inserted }) }
+    const { logReward } = checkedRewards(await prompt.reward.score(context, tokens), tokens, context, prompt)
+    const fresh = drawn.map(
+      ({ tokens, inserted }, n): Trajectory => ({
+        tokens,
+        ...(inserted.length > 0 && { inserted }),
+        logReward: logReward[n],
+        source: 'policy',
+      }),
+    )
+    const seconds = { sample: (scoring - started) / 1000, reward: (performance.now() - scoring) / 1000 }
+    const latents = { prompt: prompt.tokens, latents: tokens, inserted }
     const logRewards = fresh.map(terminalLogReward)
     const sampled = await asSampled(lane, run, state, latents, logRewards)
     return {
