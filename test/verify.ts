@@ -12,7 +12,7 @@ import { type ObjectiveName, objectiveNames } from '../src/gflownet/objectives.t
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, otherRewards, rewards, TEMPERATURE, trainExactly } from './exact-posterior.ts'
 import { evidenceByRound, latentVariableProblem, OPTIMUM } from './latent-variable-problem.ts'
-import { verifyRandomNumbers } from './verify-random-numbers.ts'
+import { verifyRandomNumbers } from './random-numbers.ts'
 
 const LIMIT = 0.02
 const EVIDENCE_LIMIT = 0.05 // nats
