@@ -157,7 +157,7 @@ function reasonsOf(
   return Object.keys(words).flatMap((label) => {
     const texts = said.flatMap((one) => (one.label === label ? one.text : []))
     const shown = mostFrequent(texts, SHOWN_RATIONALES).map(
-      ({ value, count }) => `"${value}" ${((100 * count) / texts.length).toFixed(0)} %`,
+      ({ value, count }) => `${JSON.stringify(value)} ${((100 * count) / texts.length).toFixed(0)} %`,
     )
     return shown.length > 0 ? `${name}, ${label} because: ${shown.join(', ')}` : []
   })
