@@ -121,9 +121,7 @@ test('PPO learns what is valid, and stays skewed', async () => {
   const { base, tuned } = await trainNumbers(model, {
     ...DIGITS_ONLY,
     ...PPO,
-    steps: 40,
-    samplesPerPrompt: 32,
-    seed: 1,
+    ...{ steps: 30, promptsPerStep: 2, samplesPerPrompt: 32, seed: 1 },
   })
   expect(base.invalid).toBeGreaterThan(0.5)
   expect(tuned.invalid).toBeLessThan(0.1)
