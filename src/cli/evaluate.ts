@@ -1,9 +1,8 @@
 import type { Command } from 'commander'
 import { baselineNames } from '../baselines/index.ts'
-import { UserError } from '../errors.ts'
 import { openSentenceEncoder, type SentenceEncoder } from '../evaluation/sentence-encoder.ts'
 import { baselinesNamed } from '../tasks/baseline-report.ts'
-import { examplesOf, readExamples } from '../tasks/examples.ts'
+import { evaluatedExamples, examplesOf, readExamples } from '../tasks/examples.ts'
 import { type BaselineChoice, evaluateRun, withoutPictures, writeReport } from '../tasks/report.ts'
 import { latestAdapter, type OpenRun, openRun } from '../tasks/task-run.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
@@ -118,9 +117,10 @@ type Evaluation = Omit<EvaluateOptions, 'baselines' | 'encoder'> & {
 
 async function evaluate(run: OpenRun, options: Evaluation, terminal: Terminal): Promise<void> {
   const { data, columns, samples, prompts, seed, json, encoder } = options
-  const all = data === undefined ? (await examplesOf(run)).heldOut : await readExamples(data, run.task, columns)
-  if (all.length === 0)
-    throw new UserError({ what: 'this run has no held-out prompts', where: run.folder, fix: 'give some with --data' })
+  const { examples: all, what } =
+    data === undefined
+      ? evaluatedExamples(await examplesOf(run))
+      : { examples: await readExamples(data, run.task, columns), what: `prompts of ${data}` }
   const examples = all.slice(0, prompts)
   const progress = startProgress(terminal.stderr, 'evaluating', examples.length)
   const onPrompt = (done: number) => progress.at(done)
@@ -141,7 +141,7 @@ async function evaluate(run: OpenRun, options: Evaluation, terminal: Terminal): 
   if (isWhole) writeReport(run.folder, report)
   const pictures = isWhole ? await drawnPictures(run.folder, report, terminal) : []
   if (json) return printJson(terminal, withoutPictures(report))
-  const screen = resultScreen(run, report, data === undefined ? 'held-out prompts' : `prompts of ${data}`)
+  const screen = resultScreen(run, report, what)
   const beside = report.baselines ? ['', baselineScreen(report.baselines, report)] : []
   terminal.stdout.write(
     `${[screen, ...beside, '', ...pictures, `evaluation in ${duration(report.seconds)}`].join('\n')}\n`,

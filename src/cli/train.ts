@@ -4,6 +4,7 @@ import { UserError } from '../errors.ts'
 import { formatBytes } from '../files.ts'
 import { objectiveNames } from '../gflownet/objectives.ts'
 import { embeddedModel } from '../tasks/embedded.ts'
+import { evaluatedExamples } from '../tasks/examples.ts'
 import { tasks } from '../tasks/index.ts'
 import { questionsOf } from '../tasks/predict.ts'
 import { evaluateRun, type Report, withoutPictures, writeReport } from '../tasks/report.ts'
@@ -227,7 +228,7 @@ function heldAs({ record, memory }: ReadyRun): string {
 
 /** With a single example there is nothing to hold out: it is evaluated on itself, and the screen says so. */
 async function evaluateHeldOut(run: ReadyRun, { stderr }: Terminal): Promise<Report> {
-  const examples = run.heldOut.length > 0 ? run.heldOut : run.training.slice(0, 1)
+  const { examples } = evaluatedExamples(run)
   const progress = startProgress(stderr, 'evaluating', examples.length)
   try {
     return await evaluateRun(run, { examples, adapter: latestAdapter(run), onPrompt: (done) => progress.at(done) })
@@ -248,12 +249,11 @@ function endScreen(
   report: Report,
   { trainSeconds, pictures }: { trainSeconds: number; pictures: readonly string[] },
 ): string {
-  const { folder, heldOut, task, state, record } = run
-  const onWhat = heldOut.length > 0 ? 'held-out prompts' : 'training prompts (too few to hold any out)'
+  const { folder, task, state, record } = run
   const steps = totalSteps(record.training) - (state ? updatesDone(state) : 0)
   const taskWord = record.taskFile ? relative('.', record.task) : record.task
   return [
-    resultScreen(run, report, onWhat),
+    resultScreen(run, report, evaluatedExamples(run).what),
     '',
     `${steps > 0 ? `${steps} steps in ${duration(trainSeconds)}, ` : ''}evaluation in ${duration(report.seconds)}; everything is in ${folder}`,
     ...pictures.map((line) => `  ${line}`),

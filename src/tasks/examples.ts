@@ -37,6 +37,14 @@ export async function examplesOf({
   return splitExamples(examples, task, seededRandom(training.seed), testData ? await read(testData) : undefined)
 }
 
+/** What a run is evaluated on: what was held out; where there is too little to hold any out, one that it learned from. */
+export const evaluatedExamples = ({ training, heldOut }: Examples): { examples: readonly Example[]; what: string } =>
+  heldOut.length > 0
+    ? { examples: heldOut, what: 'held-out prompts' }
+    : { examples: training.slice(0, 1), what: 'training prompts (too few to hold any out)' }
+
+type Examples = { training: readonly Example[]; heldOut: readonly Example[] }
+
 /** @throws UserError where a file of a run has other content than when the run began */
 export async function refuseChanged({ file, sha256 }: HashedFile): Promise<void> {
   if ((await hashedFileOf(file)).sha256 === sha256) return

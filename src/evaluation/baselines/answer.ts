@@ -44,12 +44,12 @@ export type AnswerMeasures = {
 
 export type AnswerToMeasure = { method: BaselineName; given: Given; seconds: number; size: number }
 
-/** @param logZ of R^(1/T), from other samples, nats */
+/** What is held against log Z is told as if that were 0: see `againstLogZ`. */
 export async function measureAnswer(
   lane: Lane,
   query: Query,
   { method, given, seconds, size }: AnswerToMeasure,
-  { logZ, encoder }: { logZ: number; encoder?: SentenceEncoder },
+  encoder?: SentenceEncoder,
 ): Promise<AnswerMeasures> {
   const { sampler, prompt, tokenizer } = query
   const { latents } = given
@@ -72,9 +72,9 @@ export async function measureAnswer(
     bestLogBase: Math.max(...logBase),
     meanLogOwn: given.logQ && mean(given.logQ),
     bestLogOwn: given.logQ && Math.max(...given.logQ),
-    kl: klOf(method, { sequences, logReward, logQ: given.logQ, logSampler, logZ, ownLogZ: given.logZ, size }),
-    logZGap: given.logZ === undefined ? undefined : logZ - given.logZ,
-    ...independently(given.proposals, { size, logZ }),
+    kl: klOf(method, { sequences, logReward, logQ: given.logQ, logSampler, ownLogZ: given.logZ, size }),
+    logZGap: given.logZ === undefined ? undefined : -given.logZ,
+    ...independently(given.proposals, size),
     distinctFraction: distinctFraction(sequences),
     tokenDistance: several ? meanTokenDistance(sequences) : undefined,
     cosineDistance: embeddings && meanPairwiseCosineDistance(embeddings),
@@ -84,29 +84,35 @@ export async function measureAnswer(
   }
 }
 
+/** @param logZ of R^(1/T), nats */
+export function againstLogZ(measures: AnswerMeasures, logZ: number): AnswerMeasures {
+  const { kl, logZGap, independentKl } = measures
+  const above = (value: number | undefined) => (value === undefined ? undefined : value + logZ)
+  return { ...measures, kl: above(kl), logZGap: above(logZGap), independentKl: above(independentKl) }
+}
+
 type KlTerms = {
   sequences: readonly (readonly number[])[]
   logReward: readonly number[]
   logQ: readonly number[] | undefined
   /** log q of the sampler that was decoded or proposed from. */
   logSampler: readonly number[]
-  logZ: number
   ownLogZ: number | undefined
   size: number
 }
 
 function klOf(
   method: BaselineName,
-  { sequences, logReward, logQ, logSampler, logZ, ownLogZ, size }: KlTerms,
+  { sequences, logReward, logQ, logSampler, ownLogZ, size }: KlTerms,
 ): number | undefined {
-  const excess = (logs: readonly number[]) => mean(logs.map((log, i) => log - logReward[i])) + logZ
+  const excess = (logs: readonly number[]) => mean(logs.map((log, i) => log - logReward[i]))
   switch (methods[method].law) {
     case 'tokens':
       return excess(logQ!)
     case 'search':
       return excess(logShares(sequences))
     case 'weights':
-      return logZ - ownLogZ!
+      return -ownLogZ!
     case 'best':
       return Math.log(size) - (size - 1) / size + excess(logSampler)
     case 'chain':
@@ -116,7 +122,7 @@ function klOf(
 
 function independently(
   proposals: Proposals | undefined,
-  { size, logZ }: { size: number; logZ: number },
+  size: number,
 ): Pick<AnswerMeasures, 'independentLogReward' | 'independentKl'> {
   if (!proposals) return { independentLogReward: undefined, independentKl: undefined }
   const { logWeights, logTarget } = proposals
@@ -133,7 +139,7 @@ function independently(
   const isPossible = parts.every(({ logMean }) => logMean > -Infinity)
   return {
     independentLogReward: isPossible ? mean(parts.map(({ logReward }) => logReward)) : -Infinity,
-    independentKl: logZ - mean(parts.map(({ logMean }) => logMean)),
+    independentKl: -mean(parts.map(({ logMean }) => logMean)),
   }
 }
 

@@ -26,5 +26,7 @@ test('where the rival does not get there its largest budget gives the most queri
 })
 
 test('training never pays where the rival is as good at once', () => {
-  expect(breakEven(70, { ...tuned, quality: -8 }, rival)).toMatchObject({ seconds: 0.1, queries: Infinity })
+  const worse = { ...tuned, quality: -8 }
+  expect(breakEven(70, worse, rival)).toMatchObject({ seconds: 0.1, queries: Infinity })
+  expect(breakEven(70, { ...worse, seconds: 0.05 }, rival)).toMatchObject({ isReached: true, queries: Infinity })
 })

@@ -17,17 +17,18 @@ export type BreakEven = {
 
 /**
  * @param trainingSeconds  of one lane, as are those of queries
- * @param rival  a method that is better the more it computes, cheapest first; at least one point
+ * @param rival  a method that is better the more it computes, cheapest first, which is plain sampling; at least one point
  */
 export function breakEven(trainingSeconds: number, tuned: CostPoint, rival: readonly CostPoint[]): BreakEven {
   const reached = costOf(rival, tuned.quality)
+  const isNoBetter = rival[0].quality >= tuned.quality // then a difference in seconds says nothing of training
   const { seconds, forwardTokens } = reached ?? rival[rival.length - 1]
   const saved = seconds - tuned.seconds
   return {
     seconds,
     forwardTokens,
     isReached: reached !== undefined,
-    queries: saved > 0 ? Math.ceil(trainingSeconds / saved) : Number.POSITIVE_INFINITY,
+    queries: saved > 0 && !isNoBetter ? Math.ceil(trainingSeconds / saved) : Number.POSITIVE_INFINITY,
   }
 }
 

@@ -6,6 +6,7 @@
 import type { LoraAdapter } from '../../adapters/lora.ts'
 import { type BaselineName, baselines } from '../../baselines/index.ts'
 import type { Query } from '../../baselines/method.ts'
+import { logMeanExp } from '../../log-space.ts'
 import type { Lane } from '../../models/lane.ts'
 import type { LanguageModel } from '../../models/language-model.ts'
 import type { Random } from '../../random.ts'
@@ -15,7 +16,7 @@ import type { BoundTool } from '../../sampling/tools.ts'
 import { type Estimate, meanEstimate } from '../estimate.ts'
 import type { EvaluationPrompt, PromptEvaluation, Samplers } from '../evaluate.ts'
 import type { SentenceEncoder } from '../sentence-encoder.ts'
-import { type AnswerMeasures, measureAnswer } from './answer.ts'
+import { type AnswerMeasures, againstLogZ, measureAnswer } from './answer.ts'
 import { budgeted, type Given, isBudgeted, runsWithin } from './budgeted.ts'
 import { runsOnAnySampler } from './laws.ts'
 
@@ -46,7 +47,7 @@ export type BaselineOptions = {
   /** One of them is `undefined`, the base model: all methods run on it. Methods that have a target also run on the others. */
   samplers: Samplers
   prompts: readonly EvaluationPrompt[]
-  /** Of the same prompts; their log Z is what weights are held against. */
+  /** Of the same prompts; their log Z, with what weighted methods find of it, is what all are held against. */
   evaluations: readonly Pick<PromptEvaluation, 'logZ'>[]
   rewardTemperature: number
   random: Random
@@ -104,7 +105,23 @@ export async function compareBaselines(options: BaselineOptions): Promise<Baseli
     for (const [b, budget] of budgets.entries())
       methods.push({ ...contestant, budget, answers: found.map((runs) => runs[b]?.answer) })
   }
-  return { perQuery, budgets, methods }
+  const logZ = prompts.map((_, index) => bestLogZ(methods, index, options.evaluations[index].logZ.value))
+  const held = methods.map((own) => ({
+    ...own,
+    answers: own.answers.map(
+      (answer, index) => answer && { ...answer, measures: againstLogZ(answer.measures, logZ[index]) },
+    ),
+  }))
+  return { perQuery, budgets, methods: held }
+}
+
+/**
+ * log of the mean of all unbiased estimates of Z for a prompt: that of the evaluation, and those of all runs of weighted
+ * methods. A sampler that misses what others find makes its own too small, nearly always.
+ */
+function bestLogZ(methods: readonly MethodAnswers[], index: number, evaluated: number): number {
+  const gaps = methods.flatMap(({ answers }) => answers[index]?.measures.logZGap ?? [])
+  return logMeanExp([evaluated, ...gaps.map((gap) => -gap)])
 }
 
 /** Opens on every lane what methods run, so that nobody's seconds count it. */
@@ -121,18 +138,7 @@ async function warmUp(options: BaselineOptions): Promise<void> {
 /** Runs a method on one prompt, and measures what it gives. */
 async function trial(
   lane: Lane,
-  {
-    model,
-    support,
-    tool,
-    samplers,
-    prompts,
-    evaluations,
-    rewardTemperature,
-    random,
-    perQuery,
-    encoder,
-  }: BaselineOptions,
+  { model, support, tool, samplers, prompts, rewardTemperature, random, perQuery, encoder }: BaselineOptions,
   { method, sampler, index, size }: Contestant & { index: number; size: number },
   run: (lane: Lane, query: Query) => Promise<Given>,
 ): Promise<{ forwardTokens: number; answer?: PromptAnswer }> {
@@ -152,8 +158,7 @@ async function trial(
   const seconds = (performance.now() - started) / 1000
   const { forwardTokens } = given.cost
   if (given.latents.length === 0) return { forwardTokens }
-  const logZ = evaluations[index].logZ.value
-  const measures = await measureAnswer(lane, query, { method, given, seconds, size }, { logZ, encoder })
+  const measures = await measureAnswer(lane, query, { method, given, seconds, size }, encoder)
   return { forwardTokens, answer: { latents: given.latents, size, measures } }
 }
 
