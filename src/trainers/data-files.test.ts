@@ -91,6 +91,11 @@ test('an optional column is absent where the file says nothing', async () => {
   expectTypeOf(read[0].label).toEqualTypeOf<string | undefined>()
 })
 
+test('a list of texts in JSON is read with commas between, another list as JSON writes it', async () => {
+  const path = file('lists.jsonl', '{"words":["dog","park"],"counts":[1,2]}')
+  expect(await readTable(path, ['words', 'counts'])).toEqual([{ words: 'dog, park', counts: '[1,2]' }])
+})
+
 test('numbers and truth values of JSON are read as text, null as nothing', async () => {
   const path = file('kinds.jsonl', '{"a": 12.5, "b": true, "c": null}')
   expect(await readTable(path, ['a', 'b'], { optional: ['c'] })).toEqual([{ a: '12.5', b: 'true' }])
