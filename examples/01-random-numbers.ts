@@ -11,12 +11,12 @@
  *
  * Beside it:
  *
- *     npx flowtune train examples/01-random-numbers.ts --method ppo --steps 100       # of four seeds two find a number,
- *                                                                                     # and write that one ever after
+ *     npx flowtune train examples/01-random-numbers.ts --method ppo --steps 100       # of three seeds one found a
+ *                                                                                     # number, and wrote no other
  *     npx flowtune train examples/01-random-numbers.ts --method ppo --steps 100 \
- *       --set 'latent.allowedTokens=["0","1","2","3","4","5","6","7","8","9"]'        # valid from 30 % to 100 %, likewise
+ *       --set 'latent.allowedTokens=["0","1","2","3","4","5","6","7","8","9"]'        # valid from 30 % to 100 %, KL 1.9
  *     npx flowtune train examples/01-random-numbers.ts --data data/random-numbers/train.csv \
- *       --test-data data/random-numbers/held-out.csv                                  # other ranges, some held out
+ *       --test-data data/random-numbers/held-out.csv                                  # on ranges not seen 66 % valid, KL 0.9
  *
  * A real model writes numbers as it is, but not uniformly. SmolLM2-135M-Instruct (`--model SmolLM2-135M-Instruct.Q4_1.gguf
  * --steps 30`) goes from 5.8 % valid and 1.26 nats to 99.7 % and 0.008.

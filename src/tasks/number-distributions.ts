@@ -7,7 +7,7 @@ import { numbersOf, type Range } from './number-range.ts'
 import type { Outcome, TaskEvaluation } from './task.ts'
 
 /** Tried for the base model; the one that suits it best is shown. */
-const TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3, 5]
+const TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3, 5, 10]
 
 type Given = Pick<TaskEvaluation, 'model' | 'support' | 'samplers' | 'prompts'>
 
