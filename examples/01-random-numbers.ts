@@ -15,6 +15,8 @@
  *                                                                                     # number, and wrote no other
  *     npx flowtune train examples/01-random-numbers.ts --method ppo --steps 100 \
  *       --set 'latent.allowedTokens=["0","1","2","3","4","5","6","7","8","9"]'        # valid from 30 % to 100 %, KL 1.9
+ *     npx flowtune train examples/01-random-numbers.ts --method sft \
+ *       --data data/random-numbers/uniform.csv --set promptsPerStep=16                # on numbers drawn uniformly
  *     npx flowtune train examples/01-random-numbers.ts --data data/random-numbers/train.csv \
  *       --test-data data/random-numbers/held-out.csv                                  # on ranges not seen 66 % valid, KL 0.9
  *

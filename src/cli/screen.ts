@@ -12,6 +12,9 @@ import { oneLine, plainTable } from './terminal.ts'
 
 const COLUMNS = 100
 const SHOWN_SAMPLES = 6
+const FEW_DISTINCT = 0.05
+const BLIND =
+  'The fine-tuned samples are nearly all alike: KL and effective sample size do not count what is never drawn.'
 const titles = { base: 'base model', tuned: 'fine-tuned' }
 
 /** @param onWhat which prompts these are, for the heading */
@@ -20,6 +23,7 @@ export function resultScreen(run: OpenRun, report: Report, onWhat: string): stri
   return [
     heading,
     figures(report, run.task.measures ?? usualMeasures),
+    ...(report.summary.tuned.distinctFraction.value < FEW_DISTINCT ? [BLIND] : []),
     ...(report.outcome ? outcomeOf(report.outcome) : []),
     shownPrompt(run, medianPrompt(report)),
   ].join('\n\n')

@@ -91,6 +91,11 @@ test('groups go by what they do otherwise, and by nothing that their method does
   expect(groups[1].label).not.toContain('trajectory balance, lora') // the usual objective is named, the other's not
 })
 
+test('groups of different methods go by their methods, without the options that only one of them has', () => {
+  const [{ groups }] = tables({ training: { method: 'ppo' } }, {}, { training: { ppo: { clip: 0.1 }, method: 'ppo' } })
+  expect(groups.map(({ label }) => label)).toEqual(['ppo, ppo.clip = 0.2', 'gflownet', 'ppo, ppo.clip = 0.1'])
+})
+
 test('densities that differ are told, each with the base model held against it', () => {
   const [{ untrained, notes }] = tables(...[0.9, 0.8].map((rewardTemperature) => ({ training: { rewardTemperature } })))
   expect(untrained.map(({ label }) => label)).toEqual(['base model, T = 0.9', 'base model, T = 0.8'])

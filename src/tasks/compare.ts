@@ -127,10 +127,16 @@ const targetSettings = (settings: Settings): Settings => ({
   rewardTemperature: settings['rewardTemperature.to'] ?? settings.rewardTemperature,
 })
 
-/** Each by the settings that not all have in common; the same for those that are alike. */
+/** Each by the settings in which they differ, of a method's own those in which runs of it do; the same for those that are alike. */
 function labelsOf(all: readonly Settings[]): string[] {
-  const names = [...new Set(all.flatMap((settings) => Object.keys(settings)))]
-  const varying = names.filter((name) => new Set(all.map((settings) => JSON.stringify(settings[name]))).size > 1)
+  const names = new Set(['method', 'objective.name', ...all.flatMap((settings) => Object.keys(settings))])
+  const differ = (some: readonly Settings[], name: string) =>
+    new Set(some.map((settings) => JSON.stringify(settings[name]))).size > 1
+  const byMethod = [...groupBy(all, ({ method }) => String(method)).values()]
+  const varying = [...names].filter(
+    (name) =>
+      byMethod.some((some) => differ(some, name)) || (all.every((settings) => name in settings) && differ(all, name)),
+  )
   return all.map((settings) =>
     varying
       .filter((name) => name in settings)
@@ -199,6 +205,9 @@ function untrainedOf(groups: readonly Group[]): Untrained[] {
   })
 }
 
+/** Samplers with a smaller fraction of distinct samples than this are blind to most of the posterior. */
+const FEW_DISTINCT = 0.05
+
 function notesOf(groups: readonly Group[]): string[] {
   const runs = groups.flatMap((group) => group.runs)
   const without = runs.filter(({ report }) => !report).map(({ folder }) => folder)
@@ -206,7 +215,11 @@ function notesOf(groups: readonly Group[]): string[] {
   const isSplit = runs[0].record.testData === null && seeds.size > 1
   const versions = [...new Set(runs.map(({ record }) => record.versions.flowtune))]
   const steps = new Set(groups.map(({ cost }) => cost.samples.mean))
+  const alike = groups.filter(({ measures }) => measures.distinctFraction?.mean < FEW_DISTINCT)
   return [
+    ...alike.map(
+      ({ label }) => `${label}: its samples are nearly all alike; its KL and ESS do not count what it never draws`,
+    ),
     ...(without.length > 0 ? [`not evaluated: ${without.join(', ')} (flowtune evaluate RUN)`] : []),
     ...(new Set(groups.map(({ target }) => target)).size > 1
       ? ['the groups sample from different densities: log R, KL and what follows from them are held against their own']
