@@ -5,6 +5,11 @@ export type Complaint = { what: string; where?: string; fix?: string }
 
 /** A mistake in what the user gave: a file, a config, a prompt, a reward. Shown without a stack trace. */
 export class UserError extends Error {
+  /** A user's file may bring another copy of this package along, whose mistakes are mistakes, too. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'UserError' && 'complaint' in value
+  }
+
   override readonly name = 'UserError'
   readonly complaint: Complaint
   /** Exit code of the command line: 2 for wrong use, found before any work; 1 for a failure of the run. */

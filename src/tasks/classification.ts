@@ -20,7 +20,12 @@ export type Classification = {
 }
 
 /** What a method says of each example; a sampler says it by its rationales. */
-type Method = { name: string; predictives: readonly PosteriorPredictive[]; judgements?: readonly Judgement[] }
+type Method = {
+  name: string
+  predictives: readonly PosteriorPredictive[]
+  /** Of those that ask by rationales: whose these are, and where they lead. */
+  asked?: { sampler: string; judgements: readonly Judgement[] }
+}
 
 /** Labelled examples before the question, at most. */
 const DEMONSTRATIONS = 8
@@ -51,14 +56,14 @@ export async function evaluateClassification(evaluation: TaskEvaluation, task: C
       predictives.map(({ answer }, i) => labels[answer] === right[i]),
     ),
   }))
-  const figures = methods.map(({ name, predictives, judgements }, k) => [
+  const figures = methods.map(({ name, predictives, asked }, k) => [
     name,
     {
       accuracy: mean(predictives.map(({ answer }, i) => Number(labels[answer] === right[i]))),
       'calibration error': calibrations[k].calibration.expectedError,
-      ...(judgements && {
+      ...(asked && {
         'accuracy by vote': votingAccuracy<string | undefined>(
-          judgements.map(({ drawn }) => drawn),
+          asked.judgements.map(({ drawn }) => drawn),
           right,
         ),
         'epistemic, nats': mean(predictives.map(({ epistemicUncertainty }) => epistemicUncertainty)),
@@ -89,22 +94,22 @@ export async function evaluateClassification(evaluation: TaskEvaluation, task: C
 async function askByRationales(
   { model, support, examples, prompts, evaluations, random }: TaskEvaluation,
   { answerOf }: Classification,
-  name: string,
+  sampler: string,
   reference?: LoraAdapter,
 ): Promise<Method> {
   const judgements = await model.lanes.each(examples, (lane, example, i) => {
     const answer = answerOf(example)
     const sampled = {
       prompt: promptOf(answer, prompts[i], model),
-      latents: evaluations[i].samplers[name].samples,
+      latents: evaluations[i].samplers[sampler].samples,
     }
-    return judge(lane, { model, support, reference }, answer, sampled, random.at('answers', name, i))
+    return judge(lane, { model, support, reference }, answer, sampled, random.at('answers', sampler, i))
   })
   return {
-    name: reference ? `${name}, after the M-step` : name,
-    judgements,
-    predictives: judgements.map(({ predictive }) => predictive!),
-  } // there are choices
+    name: reference ? `${sampler}, after the M-step` : sampler,
+    asked: { sampler, judgements },
+    predictives: judgements.map(({ predictive }) => predictive!), // there are choices
+  }
 }
 
 /** The labels' probabilities right after the question. */
@@ -145,19 +150,19 @@ function demonstrationsThatFit(
 
 /** What a sampler says most often where it comes to each label. */
 function reasonsOf(
-  { name, judgements }: Method,
+  { name, asked }: Method,
   { model, evaluations }: TaskEvaluation,
   { words }: Classification,
 ): string[] {
-  if (!judgements) return []
-  const said = judgements.flatMap(({ drawn }, i) => {
-    const { samples } = evaluations[i].samplers[name]
+  if (!asked) return []
+  const said = asked.judgements.flatMap(({ drawn }, i) => {
+    const { samples } = evaluations[i].samplers[asked.sampler]
     return drawn.map((label, n) => ({ label, text: model.tokenizer.decodeContinuation(samples[n].tokens).trim() }))
   })
   return Object.keys(words).flatMap((label) => {
     const texts = said.flatMap((one) => (one.label === label ? one.text : []))
     const shown = mostFrequent(texts, SHOWN_RATIONALES).map(
-      ({ value, count }) => `"${value}" ${((100 * count) / texts.length).toFixed(0)} %`,
+      ({ value, count }) => `${JSON.stringify(value)} ${((100 * count) / texts.length).toFixed(0)} %`,
     )
     return shown.length > 0 ? `${name}, ${label} because: ${shown.join(', ')}` : []
   })

@@ -7,7 +7,7 @@ import { numbersOf, type Range } from './number-range.ts'
 import type { Outcome, TaskEvaluation } from './task.ts'
 
 /** Tried for the base model; the one that suits it best is shown. */
-const TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3]
+const TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3, 5, 10]
 
 type Given = Pick<TaskEvaluation, 'model' | 'support' | 'samplers' | 'prompts'>
 
@@ -30,7 +30,10 @@ export async function evaluateNumbers(given: Given, ranges: readonly Range[]): P
   const temperedName = `base at temperature ${temperature}`
   const all = { ...exact, [temperedName]: distributions }
   const uniform = mean(outcomes.map(({ length }) => Math.log(length)))
-  const first = ([name, [{ logP }]]: [string, OutcomeDistribution[]]) => ({ name, probabilities: logP.map(Math.exp) })
+  const ofFirst = ([name, [{ logP, validMass }]]: [string, OutcomeDistribution[]]) => ({
+    name: `${name}: ${(100 * validMass).toPrecision(3)} % valid`,
+    probabilities: logP.map(Math.exp),
+  })
   return {
     figures: Object.fromEntries(Object.entries(all).map(([name, distributions]) => [name, figuresOf(distributions)])),
     notes: [
@@ -40,7 +43,7 @@ export async function evaluateNumbers(given: Given, ranges: readonly Range[]): P
     pictures: {
       numbers: numberHistogram(
         { title: prompts[0].name, subtitle: 'exact probabilities; dashed: uniform' },
-        Object.entries(all).map(first),
+        Object.entries(all).map(ofFirst),
         { first: ranges[0].from },
       ),
     },

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { DIGITS_ONLY, PPO, trainNumbers } from '../../test/random-numbers.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import type { RewardContext } from '../rewards/reward.ts'
 import { parseTrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
@@ -106,4 +107,23 @@ test('the tempered base model is shown at a temperature that suits it, beside th
   expect(base.entropy).toBeCloseTo(Math.log(10) - base['KL(q ‖ uniform)'], 6)
   expect(notes).toHaveLength(2)
   expect(Object.keys(pictures!)).toEqual(['numbers'])
+})
+
+test('digits are learned from the whole vocabulary: each about as often, and hardly anything else', async () => {
+  const { base, tuned } = await trainNumbers(model, { steps: 150, samplesPerPrompt: 32, seed: 1 }, digit)
+  expect(base.invalid).toBeGreaterThan(0.9)
+  expect(base.kl).toBeGreaterThan(0.2)
+  expect(tuned.invalid).toBeLessThan(0.01)
+  expect(tuned.kl).toBeLessThan(0.02)
+})
+
+test('PPO learns what is valid, and stays skewed', async () => {
+  const { base, tuned } = await trainNumbers(model, {
+    ...DIGITS_ONLY,
+    ...PPO,
+    ...{ steps: 30, promptsPerStep: 2, samplesPerPrompt: 32, seed: 1 },
+  })
+  expect(base.invalid).toBeGreaterThan(0.5)
+  expect(tuned.invalid).toBeLessThan(0.1)
+  expect(tuned.kl).toBeGreaterThan(0.5)
 })

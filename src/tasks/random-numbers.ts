@@ -30,12 +30,14 @@ export const randomNumbers: Task = {
   },
   optionalColumns: { known: 'a number of the range, which begins in the replay buffer' },
   defaults: {
-    steps: 300,
-    promptsPerStep: 2,
+    steps: 400,
     samplesPerPrompt: 64,
-    latent: { stop: '\n', minTokens: 1, maxTokens: 5 },
-    rewardTemperature: 1,
+    latent: { stop: '\n', minTokens: 1, maxTokens: 3 },
+    // What is hardly ever sampled is best left alone: no hidden state makes hundreds of other tokens as rare as they should be.
+    sources: { tempered: 0, replay: 0.25 },
     replay: { capacity: 200, nearDuplicate: 0, drawing: 'priority' },
+    rewardTemperature: 1,
+    optimizer: { learningRate: { from: 2e-3, to: 2e-5, shape: 'cosine' }, maxGradientNorm: 1 },
   },
   examples: [{ prompt: 'The following is a random integer drawn uniformly between 0 and 100: ', from: '0', to: '100' }],
   measures: ['logReward', 'kl', 'effectiveFraction', 'distinct'],

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { initialAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
 import { evaluateSamplers } from '../evaluation/evaluate.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
@@ -108,6 +109,21 @@ describe('the evaluation', () => {
     expect(figures.base['epistemic, nats']).toBeGreaterThanOrEqual(0)
     expect(notes!.some((note) => /^base, objective because: "/.test(note))).toBe(true)
     expect(Object.keys(pictures!)).toEqual(['reliability'])
+  })
+
+  test('where the reference model has learned too, it is asked with and without what it learned', async () => {
+    const evaluation = await evaluationOf(subjectivity)
+    const lora = { rank: 2, alpha: 2, targets: model.description.defaultTargets }
+    const reference = initialAdapter(lora, model.description.linears, seededRandom(3))
+    const noise = seededRandom(3).at('noise')
+    for (const { data } of Object.values(reference.weights))
+      for (let i = 0; i < data.length; i++) (data as Float32Array)[i] += 0.2 * noise.normal()
+    const { figures, notes } = await subjectivity.evaluate!({ ...evaluation, reference })
+    const before = await subjectivity.evaluate!(evaluation)
+    expect(Object.keys(figures)).toEqual(['zero-shot', '2-shot', 'base', 'base, after the M-step'])
+    expect(figures.base).toEqual(before.figures.base)
+    expect(figures['base, after the M-step']['epistemic, nats']).not.toBe(figures.base['epistemic, nats'])
+    expect(notes!.some((note) => /^base, after the M-step, \w+ because: "/.test(note))).toBe(true)
   })
 
   test('labels whose words begin with the same token are told apart, by their whole texts', async () => {

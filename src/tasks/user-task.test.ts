@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, test } from 'vitest'
 import { UserError } from '../errors.ts'
+import { embeddedModel } from './embedded.ts'
 import type { PromptModel } from './task.ts'
+import { startRun, train } from './task-run.ts'
 import { isTaskFile, loadTaskFile } from './user-task.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'task-'))
@@ -117,4 +119,33 @@ test('the example is a task', async () => {
   const task = await loadTaskFile(fileURLToPath(new URL('../../examples/own-reward.ts', import.meta.url)))
   expect(task.examples).toHaveLength(16)
   expect(task.defaults).toMatchObject({ latent: { stop: '.' } })
+})
+
+test('a mistake that a file tells by another copy of this package is a mistake of the user', async () => {
+  const errors = fileURLToPath(new URL('../errors.ts', import.meta.url))
+  const text = `import { UserError } from ${JSON.stringify(errors)}
+    export default { columns: {}, prompt: () => { throw new UserError({ what: 'no', fix: 'yes' }) } }`
+  const task = await loadTaskFile(file('copy.ts', text))
+  const refused = () => task.prompt({}, {} as PromptModel)
+  expect(refused).toThrow(UserError)
+  expect(refused).toThrow(/^no; yes$/)
+})
+
+test.each(['04-subjectivity', '05-arithmetic'])('the recipe %s is trained as it stands', async (name) => {
+  const recipe = fileURLToPath(new URL(`../../examples/${name}.ts`, import.meta.url))
+  const run = await startRun({
+    task: recipe,
+    model: embeddedModel,
+    threads: 1,
+    training: { steps: 1, promptsPerStep: 2 },
+    folder: join(folder, name),
+  })
+  try {
+    const events: string[] = []
+    for await (const { kind } of train(run)) events.push(kind)
+    expect(events.filter((kind) => kind !== 'samples')).toEqual(['started', 'step', 'finished'])
+    expect(run.task.answer).toBeTypeOf('function')
+  } finally {
+    await run.model.dispose()
+  }
 })
