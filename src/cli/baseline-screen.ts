@@ -44,7 +44,7 @@ function klOf(summary: MethodSummary): string {
 function diversityOf(summary: MethodSummary): string {
   const { cosineDistance, logGramDeterminant, tokenDistance } = summary.measures
   if (cosineDistance && logGramDeterminant)
-    return `${cosineDistance.value.toFixed(2)} / ${decimals(logGramDeterminant.value)}`
+    return `${decimals(cosineDistance.value, 2)} / ${decimals(logGramDeterminant.value)}`
   return tokenDistance ? `${(100 * tokenDistance.value).toFixed(0)} %` : '-'
 }
 
