@@ -85,9 +85,12 @@ const PER_QUERY = 8
 /** Each is answered by a dozen methods at several budgets. */
 const QUERIES = 10
 
-/** Compares a run's adapter with the base model. */
+/**
+ * Compares a run's adapter with the base model.
+ * @param run  with the examples that it learned from, where they have been read; they are read again where not
+ */
 export async function evaluateRun(
-  run: OpenRun,
+  run: OpenRun & { training?: readonly Example[] },
   {
     examples,
     adapter,
@@ -107,7 +110,7 @@ export async function evaluateRun(
   const what = { model, reference, samplers, prompts, ...limitsOf(run), rewardTemperature }
   const random = seededRandom(seed)
   const evaluations = await evaluateSamplers({ ...what, samples, random, onPrompt })
-  const { training } = await examplesOf(run)
+  const training = run.training ?? (await examplesOf(run)).training
   const compared =
     baselines &&
     (await compareBaselines({
