@@ -1,4 +1,5 @@
 /** @file The one screen at the end of a run: figures of both samplers, and samples of each side by side. */
+import { FEW_DISTINCT } from '../evaluation/diversity.ts'
 import type { Estimate } from '../evaluation/estimate.ts'
 import { TRUSTED_PARETO_K } from '../evaluation/pareto-smoothing.ts'
 import type { LanguageModel } from '../models/language-model.ts'
@@ -12,7 +13,6 @@ import { oneLine, plainTable } from './terminal.ts'
 
 const COLUMNS = 100
 const SHOWN_SAMPLES = 6
-const FEW_DISTINCT = 0.05
 const BLIND =
   'The fine-tuned samples are nearly all alike: KL and effective sample size do not count what is never drawn.'
 const titles = { base: 'base model', tuned: 'fine-tuned' }

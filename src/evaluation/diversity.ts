@@ -2,6 +2,9 @@
 import { distanceFrom } from '../gflownet/token-distance.ts'
 import { ngramCounts } from './overlap.ts'
 
+/** A sampler with a smaller fraction of distinct samples is blind to most of a posterior: KL and effective sample size miss it. */
+export const FEW_DISTINCT = 0.05
+
 /** The fraction of samples left when each token sequence counts once: 1 when all differ, 1/n when all are equal; NaN for none. */
 export const distinctFraction = (sequences: readonly (readonly number[])[]) =>
   new Set(sequences.map((tokens) => tokens.join())).size / sequences.length

@@ -3,6 +3,7 @@
  * cosine of their vectors in context (BERTScore, Zhang et al. 2020). The encoder is a sentence encoder and its last layer, no
  * token counts more than others, and nothing is rescaled: compare scores of one encoder with each other only.
  */
+import { mean } from '../sums.ts'
 
 export type EmbeddingScore = { precision: number; recall: number; f1: number }
 
@@ -28,5 +29,3 @@ function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
   for (let i = 0; i < a.length; i++) sum += a[i] * b[i]
   return sum
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -3,6 +3,7 @@
  * and the same number of samples. log Z is estimated from the mixture of all samplers, so that a poor one is not
  * flattered by what it never finds; Pareto k̂ says whether each sampler's own weights can be trusted (below 0.7).
  */
+
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
@@ -11,6 +12,7 @@ import type { Reward } from '../rewards/reward.ts'
 import { type LatentRecord, recordOf } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
 import type { BoundTool } from '../sampling/tools.ts'
+import { mean } from '../sums.ts'
 import { distinctFraction, meanTokenDistance } from './diversity.ts'
 import { type Estimate, meanEstimate } from './estimate.ts'
 import { estimateLogPartition, klToPosterior, logWeights, mixtureLogWeights } from './log-partition.ts'
@@ -193,8 +195,6 @@ export function summarise(evaluations: readonly PromptEvaluation[]): EvaluationS
     }),
   )
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
 
 const variance = (values: readonly number[]) => {
   const center = mean(values)

@@ -3,16 +3,15 @@
  * gradients of the LoRA matrices only.
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
-import type { ModelDescription, Recomputation } from '../models/architecture.ts'
+import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { statesOf } from '../sampling/latent.ts'
 import { isConstrained, isTerminable, type Support } from '../sampling/support.ts'
-import { gradients } from '../tensor/gradient.ts'
-import type { Checkpoint } from '../tensor/ops/checkpoint.ts'
 import { buildProgram } from '../tensor/program.ts'
-import { type Node, nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
+import { nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
+import { gradientOutputs, gradientsIn } from './named-gradients.ts'
 import type { Objective } from './objective.ts'
 import { type ObjectiveConfig, objectiveOf } from './objectives.ts'
 import {
@@ -78,13 +77,12 @@ export async function learnStep(
     ...policyFeeds(batch, support, model.dimensions.vocabulary),
     ...objectiveFeeds(batch, support),
   })
-  const { loss, logTokens, logStop, 'gradient of logPartition': slope, ...rest } = outputs
+  const { loss, logTokens, logStop } = outputs
+  const { logPartition: slope, ...gradients } = gradientsIn(outputs)
   return {
     loss: Number(loss.data[0]),
     logPartitionGradient: slope && Number(slope.data[0]),
-    gradients: Object.fromEntries(
-      Object.entries(rest).map(([name, value]) => [name.replace('gradient of ', ''), value]),
-    ),
+    gradients,
     scores: scoresOf(batch, support, logTokens.data as Float32Array, logStop.data as Float32Array),
   }
 }
@@ -105,29 +103,13 @@ export function learnProgram(
     const loss = objective({ ...policy, ...given })
     const learnsPartition = dependsOn(loss, logPartition)
     const names = [...Object.keys(matrices), ...(learnsPartition ? ['logPartition'] : [])]
-    const slopes = gradients(
-      loss,
-      names.map((name) => inputs[name]),
-      HELD[model.recompute],
-    )
     return {
       loss,
       logTokens: policy.logTokens,
       logStop: policy.logStop,
-      ...Object.fromEntries(names.map((name, i) => [`gradient of ${name}`, slopes[i]])),
+      ...gradientOutputs(loss, inputs, names, model.recompute),
     }
   })
-}
-
-const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
-  op.name === 'logSumExp' || // the head is wider than any layer: its logits are made once
-  (op.name === 'checkpoint' && of.includes((attributes as { of: Checkpoint }).of))
-
-/** Which values of the forward pass are held for the backward pass. */
-export const HELD: Record<Recomputation, (node: Node) => boolean> = {
-  nothing: () => true,
-  cheap: (node) => isCheckpoint(node, 'layer', 'linear'),
-  layers: (node) => isCheckpoint(node, 'layer'),
 }
 
 /** Stands where a reward was not asked for, and is read nowhere: no arithmetic on it may give NaN. */

@@ -1,4 +1,5 @@
 /** @file How much better an action was than expected: rewards of actions, and what they amount to. Pure numbers. */
+import { mean, sum } from '../sums.ts'
 import type { PpoConfig } from './config.ts'
 
 /** One latent as it was sampled: what is known of each of its actions, and log R of the whole. */
@@ -77,6 +78,3 @@ function standardised(values: readonly number[], whiten: boolean): number[] {
   const spread = Math.sqrt(mean(deviations.map((value) => value ** 2))) + EPSILON
   return deviations.map((value) => value / spread)
 }
-
-const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0)
-const mean = (values: readonly number[]) => sum(values) / values.length

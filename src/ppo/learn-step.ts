@@ -4,7 +4,8 @@
  * learned from by them, too.
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
-import { HELD, type LearnResult } from '../gflownet/learn-step.ts'
+import type { LearnResult } from '../gflownet/learn-step.ts'
+import { gradientOutputs, gradientsIn } from '../gflownet/named-gradients.ts'
 import {
   PREFIXES,
   type PromptLatents,
@@ -19,7 +20,6 @@ import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { isConstrained, type Support } from '../sampling/support.ts'
-import { gradients } from '../tensor/gradient.ts'
 import { add, concat, mul, where, zeros } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { TensorType } from '../tensor/tensor.ts'
@@ -60,10 +60,9 @@ export async function ppoLearnStep(
     ...actionFeeds(batch, support, baseline),
   })
   const number = (name: string) => Number(outputs[name].data[0])
-  const slopes = Object.entries(outputs).filter(([name]) => name.startsWith(GRADIENT))
   return {
     loss: number('loss'),
-    gradients: Object.fromEntries(slopes.map(([name, value]) => [name.slice(GRADIENT.length), value])),
+    gradients: gradientsIn(outputs),
     scores: scoresOf(batch, support, outputs.logTokens.data as Float32Array, outputs.logStop.data as Float32Array),
     figures: {
       clipFraction: number('clipFraction'),
@@ -73,7 +72,6 @@ export async function ppoLearnStep(
   }
 }
 
-const GRADIENT = 'gradient of '
 const onActions: TensorType = { dtype: 'float32', shape: ['samples', PREFIXES] }
 
 /** The learn step's graph; sizes of prompt, samples and latents are symbolic. */
@@ -102,11 +100,6 @@ function ppoProgram(model: ModelDescription, lora: LoraConfig, settings: Setting
     const ofValues = values && valueLoss({ acting, values, oldValues, returns }, valueClip)
     const loss = ofValues ? add(policy.loss, mul(ofValues, valueWeight)) : policy.loss
     const names = [...Object.keys(matrices), ...Object.keys(head)]
-    const slopes = gradients(
-      loss,
-      names.map((name) => inputs[name]),
-      HELD[model.recompute],
-    )
     return {
       loss,
       logTokens,
@@ -114,7 +107,7 @@ function ppoProgram(model: ModelDescription, lora: LoraConfig, settings: Setting
       clipFraction: policy.clipFraction,
       policyKl: policy.policyKl,
       ...(ofValues && { valueLoss: ofValues }),
-      ...Object.fromEntries(names.map((name, i) => [`${GRADIENT}${name}`, slopes[i]])),
+      ...gradientOutputs(loss, inputs, names, model.recompute),
     }
   })
 }

@@ -3,12 +3,14 @@
  * the model that answers at once and the model that is shown how others were worked. The answer is what the model writes after
  * the steps, by the majority of votes; whether the last result of the steps is right is told beside it.
  */
+
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { mostFrequent } from '../evaluation/votes.ts'
 import type { Lane } from '../models/lane.ts'
 import type { Inserted, LatentRecord } from '../sampling/latent.ts'
 import { sampleWithTool } from '../sampling/sample.ts'
 import type { BoundTool } from '../sampling/tools.ts'
+import { mean } from '../sums.ts'
 import { promptOf } from './answers.ts'
 import {
   answerIn,
@@ -155,5 +157,3 @@ const majority = (votes: readonly (string | undefined)[]): string | undefined =>
 
 /** How often the tool was called: an answer of it is some tokens in a row. */
 const callsOf = (inserted: Inserted = []) => inserted.filter((place, n) => inserted[n - 1] !== place - 1).length
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

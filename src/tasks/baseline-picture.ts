@@ -1,10 +1,12 @@
 /** @file Quality against compute for each query: methods without training, from the base model and from the trained one. */
+
 import type { BaselineName } from '../baselines/index.ts'
 import type { AnswerMeasures } from '../evaluation/baselines/answer.ts'
 import type { MethodSummary } from '../evaluation/baselines/compare-baselines.ts'
 import { methods, runsOnAnySampler } from '../evaluation/baselines/laws.ts'
 import { type CostCurve, type CostPanel, qualityAgainstCost } from '../evaluation/pictures/costs.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
+import { mean } from '../sums.ts'
 import { BASE, type BaselineReport } from './baseline-report.ts'
 
 /** What of a report is drawn. */
@@ -70,5 +72,3 @@ function curvesOf(reports: readonly BaselineReport[], measure: keyof AnswerMeasu
 }
 
 const keyOf = ({ method, sampler }: MethodSummary) => `${method} ${sampler}`
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -2,11 +2,13 @@
  * @file How well a task labels whose latents lead to one of some labels: by the rationales of each sampler, held against the
  * reference model that is asked directly, with and without labelled examples before the question.
  */
+
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { calibration } from '../evaluation/calibration.ts'
 import { reliabilityDiagram } from '../evaluation/pictures/reliability.ts'
 import type { PosteriorPredictive } from '../evaluation/posterior-predictive.ts'
 import { mostFrequent, votingAccuracy } from '../evaluation/votes.ts'
+import { mean } from '../sums.ts'
 import { type Judgement, judge, judgeDirectly, promptOf } from './answers.ts'
 import type { Example, Outcome, TaskAnswer, TaskEvaluation } from './task.ts'
 
@@ -167,5 +169,3 @@ function reasonsOf(
     return shown.length > 0 ? `${name}, ${label} because: ${shown.join(', ')}` : []
   })
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -1,7 +1,9 @@
 /** @file Pictures of a comparison of runs: how training went, what quality took, and what it takes for each query. */
+
 import { qualityAgainstCost } from '../evaluation/pictures/costs.ts'
 import { type Curve, type Panel, trainingCurves } from '../evaluation/pictures/curves.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
+import { mean } from '../sums.ts'
 import type { StepMetrics } from '../trainers/events.ts'
 import { baselinePicture } from './baseline-picture.ts'
 import type { ComparedRun, ComparisonTable, Group } from './compare.ts'
@@ -128,5 +130,3 @@ function settingsOf(groups: readonly Group[]) {
     runs: runs.flatMap(({ report }) => report?.baselines ?? []),
   }))
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

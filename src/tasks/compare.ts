@@ -3,9 +3,12 @@
  * same model from the same data share a table, in which each goes by what it does otherwise. Others are not compared with
  * each other.
  */
+
 import { basename } from 'node:path'
 import { UserError } from '../errors.ts'
+import { FEW_DISTINCT } from '../evaluation/diversity.ts'
 import { sampleVariance } from '../evaluation/estimate.ts'
+import { sum } from '../sums.ts'
 import { methodNames } from '../trainers/methods/names.ts'
 import { readRecord } from '../trainers/run-folder.ts'
 import { readStepMetrics } from '../trainers/run-metrics.ts'
@@ -205,9 +208,6 @@ function untrainedOf(groups: readonly Group[]): Untrained[] {
   })
 }
 
-/** Samplers with a smaller fraction of distinct samples than this are blind to most of the posterior. */
-const FEW_DISTINCT = 0.05
-
 function notesOf(groups: readonly Group[]): string[] {
   const runs = groups.flatMap((group) => group.runs)
   const without = runs.filter(({ report }) => !report).map(({ folder }) => folder)
@@ -232,8 +232,6 @@ function notesOf(groups: readonly Group[]): string[] {
 
 /** T of a group's target. */
 export const temperatureOf = ({ runs: [{ record }] }: Group): number => targetTemperature(record.training)
-
-const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0)
 
 function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
   const groups = new Map<string, Item[]>()

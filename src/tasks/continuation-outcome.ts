@@ -2,8 +2,10 @@
  * @file What continuation reports besides (Hu et al. 2024, section 4.1, Figure 3): diversity by meaning where there is an
  * encoder, and, beside decoding and search, how likely samples are against how diverse.
  */
+
 import { summariseMethod } from '../evaluation/baselines/compare-baselines.ts'
 import { logGramDeterminant, meanPairwiseCosineDistance } from '../evaluation/diversity.ts'
+import { mean } from '../sums.ts'
 import { frontierPicture } from './frontier-picture.ts'
 import type { Outcome, TaskEvaluation } from './task.ts'
 
@@ -36,5 +38,3 @@ async function diversityOf(
     [`log Gram determinant of ${COMPARED}`]: mean(embeddings.map(logGramDeterminant)),
   }
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

@@ -3,6 +3,7 @@
  * meaning is in the samples, beside asking the base model for the sentence, and importance resampling from it with equal
  * compute.
  */
+
 import { importanceResampling } from '../baselines/importance-resampling.ts'
 import { baselines } from '../baselines/index.ts'
 import type { Query } from '../baselines/method.ts'
@@ -15,6 +16,7 @@ import type { SentenceEncoder } from '../evaluation/sentence-encoder.ts'
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Latent } from '../sampling/latent.ts'
+import { mean } from '../sums.ts'
 import { chatTokens } from '../tokenizer/chat-template.ts'
 import type { Example, Outcome, TaskEvaluation } from './task.ts'
 
@@ -154,5 +156,3 @@ function shown(
     ),
   ]
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

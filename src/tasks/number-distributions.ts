@@ -1,8 +1,10 @@
 /** @file The exact distributions of samplers over the numbers of a range, by enumeration and not by sampling. */
+
 import { temperedLogQ } from '../baselines/tempered.ts'
 import { entropy, normaliseLog } from '../evaluation/divergence.ts'
 import { type OutcomeDistribution, outcomeDistribution, spellOutcomes } from '../evaluation/outcomes.ts'
 import { numberHistogram } from '../evaluation/pictures/histogram.ts'
+import { mean } from '../sums.ts'
 import { numbersOf, type Range } from './number-range.ts'
 import type { Outcome, TaskEvaluation } from './task.ts'
 
@@ -73,5 +75,3 @@ async function temperedBase({ model, support, prompts }: Given, outcomes: readon
   }
   return tried.reduce((best, one) => (one.distance < best.distance ? one : best))
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

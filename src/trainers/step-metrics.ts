@@ -1,6 +1,8 @@
 /** @file What a step has to tell in numbers. */
+
 import { distinctFraction } from '../evaluation/diversity.ts'
 import { terminalLogReward } from '../gflownet/trajectory.ts'
+import { mean } from '../sums.ts'
 import type { StepMetrics } from './events.ts'
 import type { Result, Run } from './methods/method.ts'
 import type { TrainingState } from './state.ts'
@@ -62,5 +64,3 @@ export const recordsOf = ({ batch: { prompt, fresh }, learned }: Result) =>
       logQ,
       logReward: terminalLogReward(trajectory),
     }))
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

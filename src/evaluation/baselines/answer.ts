@@ -1,4 +1,5 @@
 /** @file What is measured of the latents that a method gave for one prompt. Its own measuring costs the method nothing. */
+
 import type { BaselineName } from '../../baselines/index.ts'
 import type { Query } from '../../baselines/method.ts'
 import { logTargets, type Proposals } from '../../baselines/proposals.ts'
@@ -6,6 +7,7 @@ import { scoreUnderPolicy } from '../../gflownet/policy.ts'
 import { logMeanExp } from '../../log-space.ts'
 import type { Lane } from '../../models/lane.ts'
 import { tokenLists } from '../../sampling/latent.ts'
+import { mean } from '../../sums.ts'
 import { distinctFraction, logGramDeterminant, meanPairwiseCosineDistance, meanTokenDistance } from '../diversity.ts'
 import type { SentenceEncoder } from '../sentence-encoder.ts'
 import type { Given } from './budgeted.ts'
@@ -148,5 +150,3 @@ function logShares(sequences: readonly (readonly number[])[]): number[] {
   const keys = sequences.map((tokens) => tokens.join())
   return keys.map((key) => Math.log(keys.filter((other) => other === key).length / keys.length))
 }
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

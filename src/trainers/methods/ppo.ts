@@ -18,6 +18,7 @@ import { adaptedKlCoefficient } from '../../ppo/kl-coefficient.ts'
 import { ppoLearnStep } from '../../ppo/learn-step.ts'
 import { scoreWithValues } from '../../ppo/score-with-values.ts'
 import { initialValueHead } from '../../ppo/value-head.ts'
+import { mean } from '../../sums.ts'
 import type { TrainingState } from '../state.ts'
 import { drawRewarded } from './draw-rewarded.ts'
 import type { Collected, Method, Run } from './method.ts'
@@ -114,4 +115,3 @@ async function asSampled(
 }
 
 const meanDivergence = (sampled: readonly SampledActions[]) => mean(sampled.map(divergenceOf))
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
