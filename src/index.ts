@@ -17,7 +17,7 @@ export {
   type MethodAnswers,
   type MethodSummary,
   summariseMethod,
-} from './evaluation/baselines/compare-baselines.ts'
+} from './evaluation/equal-compute/compare-baselines.ts'
 export type { Estimate } from './evaluation/estimate.ts'
 export {
   type EvaluateOptions,

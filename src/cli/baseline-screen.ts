@@ -1,7 +1,7 @@
 /** @file Methods without training beside the trained sampler, for people to read: quality, diversity, and what a query costs. */
-import type { AnswerMeasures } from '../evaluation/baselines/answer.ts'
-import type { MethodSummary } from '../evaluation/baselines/compare-baselines.ts'
-import { klKind, methods } from '../evaluation/baselines/laws.ts'
+import type { AnswerMeasures } from '../evaluation/equal-compute/answer.ts'
+import type { MethodSummary } from '../evaluation/equal-compute/compare-baselines.ts'
+import { klKind, methods } from '../evaluation/equal-compute/laws.ts'
 import { BASE, type BaselineReport, type Quality, TUNED } from '../tasks/baseline-report.ts'
 import type { Report } from '../tasks/report.ts'
 import { duration, plainTable } from './terminal.ts'

@@ -3,15 +3,6 @@
  * different the texts are, how right the answers, and pictures of it.
  */
 
-export { type BreakEven, breakEven } from './baselines/break-even.ts'
-export {
-  type BaselineComparison,
-  type BaselineOptions,
-  compareBaselines,
-  type MethodAnswers,
-  type MethodSummary,
-  summariseMethod,
-} from './baselines/compare-baselines.ts'
 export { type Calibration, type CalibrationBin, calibration } from './calibration.ts'
 export { entropy, klDivergence, normaliseLog, totalVariation } from './divergence.ts'
 export { distinctFraction, distinctNgrams, logGramDeterminant, meanPairwiseCosineDistance } from './diversity.ts'
@@ -25,6 +16,15 @@ export {
   enumerateRewards,
   withTool,
 } from './enumerate.ts'
+export { type BreakEven, breakEven } from './equal-compute/break-even.ts'
+export {
+  type BaselineComparison,
+  type BaselineOptions,
+  compareBaselines,
+  type MethodAnswers,
+  type MethodSummary,
+  summariseMethod,
+} from './equal-compute/compare-baselines.ts'
 export { type Estimate, meanEstimate, sampleVariance } from './estimate.ts'
 export { evaluateSamplers, summarise } from './evaluate.ts'
 export { type Judge, judgeCoherence } from './judge.ts'

@@ -1,9 +1,9 @@
 /** @file Quality against compute for each query: methods without training, from the base model and from the trained one. */
 
 import type { BaselineName } from '../baselines/index.ts'
-import type { AnswerMeasures } from '../evaluation/baselines/answer.ts'
-import type { MethodSummary } from '../evaluation/baselines/compare-baselines.ts'
-import { methods, runsOnAnySampler } from '../evaluation/baselines/laws.ts'
+import type { AnswerMeasures } from '../evaluation/equal-compute/answer.ts'
+import type { MethodSummary } from '../evaluation/equal-compute/compare-baselines.ts'
+import { methods, runsOnAnySampler } from '../evaluation/equal-compute/laws.ts'
 import { type CostCurve, type CostPanel, qualityAgainstCost } from '../evaluation/pictures/costs.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import { mean } from '../sums.ts'

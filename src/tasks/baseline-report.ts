@@ -4,12 +4,12 @@
  */
 import { type BaselineName, baselineNames } from '../baselines/index.ts'
 import { UserError } from '../errors.ts'
-import { type BreakEven, breakEven, type CostPoint } from '../evaluation/baselines/break-even.ts'
+import { type BreakEven, breakEven, type CostPoint } from '../evaluation/equal-compute/break-even.ts'
 import {
   type BaselineComparison,
   type MethodSummary,
   summariseMethod,
-} from '../evaluation/baselines/compare-baselines.ts'
+} from '../evaluation/equal-compute/compare-baselines.ts'
 import type { Estimate } from '../evaluation/estimate.ts'
 import { nearestName } from '../nearest-name.ts'
 import { readStepMetrics } from '../trainers/run-metrics.ts'

@@ -3,8 +3,8 @@
  * encoder, and, beside decoding and search, how likely samples are against how diverse.
  */
 
-import { summariseMethod } from '../evaluation/baselines/compare-baselines.ts'
 import { logGramDeterminant, meanPairwiseCosineDistance } from '../evaluation/diversity.ts'
+import { summariseMethod } from '../evaluation/equal-compute/compare-baselines.ts'
 import { mean } from '../sums.ts'
 import { frontierPicture } from './frontier-picture.ts'
 import type { Outcome, TaskEvaluation } from './task.ts'

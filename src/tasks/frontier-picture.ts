@@ -1,7 +1,7 @@
 /** @file Figure 3 of the paper: how likely samples are, in the mean and at best, against how diverse they are. */
 import type { BaselineName } from '../baselines/index.ts'
-import type { MethodSummary } from '../evaluation/baselines/compare-baselines.ts'
-import { methods } from '../evaluation/baselines/laws.ts'
+import type { MethodSummary } from '../evaluation/equal-compute/compare-baselines.ts'
+import { methods } from '../evaluation/equal-compute/laws.ts'
 import { type FrontierCurve, frontier } from '../evaluation/pictures/frontier.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import { BASE, TUNED } from './baseline-report.ts'

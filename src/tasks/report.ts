@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { BaselineName } from '../baselines/index.ts'
-import { compareBaselines } from '../evaluation/baselines/compare-baselines.ts'
+import { compareBaselines } from '../evaluation/equal-compute/compare-baselines.ts'
 import type { Estimate } from '../evaluation/estimate.ts'
 import {
   type EvaluationSummary,

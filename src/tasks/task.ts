@@ -1,6 +1,6 @@
 /** @file What a task must say: its data's columns, the prompt with its reward that a row of them becomes, and what suits it. */
 import type { LoraAdapter } from '../adapters/lora.ts'
-import type { BaselineComparison } from '../evaluation/baselines/compare-baselines.ts'
+import type { BaselineComparison } from '../evaluation/equal-compute/compare-baselines.ts'
 import type { PromptEvaluation, Samplers } from '../evaluation/evaluate.ts'
 import type { Picture } from '../evaluation/pictures/picture.ts'
 import type { SentenceEncoder } from '../evaluation/sentence-encoder.ts'
