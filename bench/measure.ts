@@ -1,17 +1,9 @@
 /** @file Measures one size; runs in a process of its own, so that its peak memory is its own. */
-import type { LearnBatch } from '../src/gflownet/learn-step.ts'
-import { learnStep } from '../src/gflownet/learn-step.ts'
-import type { Lane } from '../src/models/lane.ts'
-import { type Draws, seededRandom } from '../src/random.ts'
-import { posterior } from '../src/rewards/posterior.ts'
-import type { Reward } from '../src/rewards/reward.ts'
-import { tempered } from '../src/rewards/tempered.ts'
+import { seededRandom } from '../src/random.ts'
 import { grantedCores } from '../src/runtime/threads.ts'
-import { sampleLatents } from '../src/sampling/sample.ts'
-import type { Support } from '../src/sampling/support.ts'
-import type { Tokenizer } from '../src/tokenizer/tokenizer.ts'
 import { largeProductRate } from './matmul-rate.ts'
 import { countingLane } from './matrix-work.ts'
+import { phasesOf, randomTokens } from './phases.ts'
 import { describeSize, openRandomLanes, randomAdapter, type SizeName } from './sizes.ts'
 
 /** Time and work of one prompt's part of a step. `prompts` ran side by side; times are divided by their number. */
@@ -32,51 +24,15 @@ export type Row = {
   peakBytes: number
 }
 
-const SAMPLES = 64
-const LATENT_TOKENS = 12
-const ENDING_TOKENS = 12
 /** Prompt lengths of successive runs: around 60, no two neighbours alike. */
 const PROMPT_LENGTHS = [60, 49, 66, 55, 63, 52]
-/** One phase of a step, for one prompt. */
-type Phase = (lane: Lane, prompt: number[], draws: Draws) => Promise<unknown>
-
 export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
   const threads = grantedCores()
   const rate = await largeProductRate(threads)
   const model = describeSize(size)
   const lanes = await openRandomLanes(model, threads)
   const adapter = randomAdapter(model)
-  const { vocabulary } = model.dimensions
-  const support: Support = { stop: 0, minTokens: 0, maxTokens: LATENT_TOKENS }
-  const tokens = (draws: Draws, count: number) => Array.from({ length: count }, () => 1 + draws.integer(vocabulary - 1))
-  const latents = (draws: Draws) => Array.from({ length: SAMPLES }, () => tokens(draws, LATENT_TOKENS))
-
-  const sampling: Phase = (lane, prompt, draws) => {
-    const whole = { ...support, minTokens: LATENT_TOKENS } // none may end early
-    return sampleLatents(
-      lane,
-      { model, adapter, support: whole },
-      { prompt, temperatures: Array(SAMPLES).fill(1), draws },
-    )
-  }
-  const rewarding =
-    (reward: (draws: Draws) => Reward): Phase =>
-    (lane, prompt, draws) => {
-      const tokenizer = undefined as unknown as Tokenizer // prompt and ending are tokens already
-      return reward(draws).score({ lane, model, tokenizer, support, prompt }, latents(draws))
-    }
-  const learning: Phase = (lane, prompt, draws) => {
-    const drawn = latents(draws)
-    const logRewards = drawn.map(() => Array.from({ length: LATENT_TOKENS + 1 }, () => -40 + draws.normal()))
-    const batch: LearnBatch = { prompt, latents: drawn, logRewards, logPartition: 0 }
-    return learnStep(lane, { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } }, batch)
-  }
-  const phases: Record<string, Phase> = {
-    sampling,
-    'reward, tempered': rewarding(() => tempered()),
-    'reward, ending at every prefix': rewarding((draws) => posterior({ ending: tokens(draws, ENDING_TOKENS) })),
-    learning,
-  }
+  const phases = phasesOf(model, adapter, { samples: 64, latentTokens: 12, endingTokens: 12 })
 
   const rows: Row[] = []
   for (const [phase, work] of Object.entries(phases)) {
@@ -88,7 +44,7 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
       await Promise.all(
         Array.from({ length: lanes.count }, (_, place) => {
           const draws = seededRandom(1).at(phase, run, place)
-          return lanes.use((lane) => work(countingLane(lane, counter), tokens(draws, length), draws))
+          return lanes.use((lane) => work(countingLane(lane, counter), randomTokens(model, draws, length), draws))
         }),
       )
       const seconds = (performance.now() - started) / 1000 / lanes.count

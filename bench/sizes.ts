@@ -63,7 +63,7 @@ type Shape = {
   context: number
 }
 
-function llama({ layers, width, heads, keyValueHeads, inner, vocabulary, context }: Shape) {
+export function llama({ layers, width, heads, keyValueHeads, inner, vocabulary, context }: Shape) {
   return {
     model_type: 'llama',
     num_hidden_layers: layers,

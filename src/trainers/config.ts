@@ -16,7 +16,7 @@ const token = z.union([z.number().int().nonnegative(), z.string().min(1)])
 
 export const trainingSchema = z.strictObject({
   seed: z.number().int().nonnegative().default(0).describe('every random draw of the run follows from it'),
-  steps: count.default(400).describe('updates of the adapter, in each round where there are rounds'),
+  steps: count.default(400).describe('steps that sample, score and learn, in each round where there are rounds'),
   method: z.enum(methodNames).default('gflownet').describe('how it learns'),
   promptsPerStep: count.default(4).describe('prompts whose gradients make one update'),
   samplesPerPrompt: count.default(32).describe('latents of a prompt in one update, replayed ones included'),
@@ -71,6 +71,11 @@ export const trainingSchema = z.strictObject({
     .default(1)
     .describe(
       'at which fraction of the inner prefixes of a latent, drawn at random, rewards are computed: fewer cost less and make the gradient noisier, which on average stays the same',
+    ),
+  updatesPerStep: count
+    .default(1)
+    .describe(
+      'updates of the adapter in one step of gflownet: those after the first learn from its latents again, and from others of the replay buffer; nothing is sampled or scored for them',
     ),
   rewardTemperature: scheduleSchema(z.number().positive())
     .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })

@@ -13,10 +13,11 @@ import { learnPartition } from '../learned-partition.ts'
 import { drawRewarded } from './draw-rewarded.ts'
 import type { Collected, Method, Run } from './method.ts'
 
-type Batch = Collected & { replayed: Trajectory[]; temperature: number }
+/** `replayed`: for each update of the step, latents of the buffer besides the fresh ones. */
+type Batch = Collected & { replayed: Trajectory[][]; temperature: number }
 
 export const gflownet: Method<Batch> = {
-  rounds: () => 1,
+  rounds: ({ updatesPerStep }) => updatesPerStep,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
   collect: async (lane, run, state, prompt, place) => {
     const { config, random } = run
@@ -35,12 +36,15 @@ export const gflownet: Method<Batch> = {
     const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, asked })
     const counted = isSubset ? fresh.map((trajectory) => ({ ...trajectory, inclusion: prefixFraction })) : fresh
     const temperature = run.rewardTemperature(step)
-    const replayed = draw(buffer, prompt.name, { count: counts.replay, temperature }, random.at('replay', step, place))
+    const replayed = Array.from({ length: config.updatesPerStep }, (_, update) =>
+      draw(buffer, prompt.name, { count: counts.replay, temperature }, random.at('replay', step, place, update)),
+    )
     return { prompt, fresh: counted, seconds, replayed, temperature }
   },
 
-  learn: (lane, { model, support, config }, { adapter, logPartitions }, { prompt, fresh, replayed, temperature }) => {
-    const all = [...fresh, ...replayed]
+  learn: (lane, { model, support, config }, { adapter, logPartitions }, batch, update) => {
+    const { prompt, fresh, replayed, temperature } = batch
+    const all = [...fresh, ...replayed[update]]
     return learnStep(
       lane,
       { model: model.description, adapter, support, objective: config.objective },

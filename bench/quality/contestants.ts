@@ -1,0 +1,18 @@
+/** @file Who is compared: the paper's algorithm, ours as it is, and ours with each thing that makes it cheaper. */
+import type { TrainingOptions } from '../../src/trainers/config.ts'
+import { withDefaults } from '../../src/trainers/config.ts'
+
+/** What is set otherwise than in the problem's options. */
+export const ours = {
+  plain: {},
+  'a quarter of the prefixes': { prefixFraction: 0.25 },
+  'four updates a step': { updatesPerStep: 4, sources: { replay: 0.25 } },
+  all: { updatesPerStep: 4, sources: { replay: 0.25 } },
+} as const satisfies Record<string, TrainingOptions>
+
+export type OursName = keyof typeof ours
+export type ContestantName = 'paper' | OursName
+export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[])] as const
+
+export const optionsOf = (name: OursName, options: TrainingOptions): TrainingOptions =>
+  withDefaults(options, ours[name])

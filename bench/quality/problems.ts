@@ -1,0 +1,123 @@
+/** @file The two problems on which quality is held against seconds: one whose truth is known exactly, and one story. */
+import type { LoraAdapter } from '../../src/adapters/lora.ts'
+import { totalVariation } from '../../src/evaluation/divergence.ts'
+import { logWeights } from '../../src/evaluation/log-partition.ts'
+import { outcomeDistribution } from '../../src/evaluation/outcomes.ts'
+import { scoreUnderPolicy } from '../../src/gflownet/policy.ts'
+import type { LanguageModel } from '../../src/models/language-model.ts'
+import { seededRandom } from '../../src/random.ts'
+import { sampleLatents } from '../../src/sampling/sample.ts'
+import type { Support } from '../../src/sampling/support.ts'
+import { infilling } from '../../src/tasks/infilling.ts'
+import { numbersOf, rangeOf } from '../../src/tasks/number-range.ts'
+import { randomNumbers } from '../../src/tasks/random-numbers.ts'
+import type { Example, TaskPrompt } from '../../src/tasks/task.ts'
+import { parseTrainingConfig, type TrainingConfig, type TrainingOptions } from '../../src/trainers/config.ts'
+import { type Prompt, resolvePrompts, supportOf } from '../../src/trainers/prompts.ts'
+
+/** A reward as a peer reads it: log R of token sequences, or the text that is to follow. */
+export type PeerReward =
+  | { kind: 'table'; entries: [tokens: number[], logReward: number][]; otherwise: number; perToken: number }
+  | { kind: 'ending'; prompt: readonly number[]; ending: readonly number[] }
+
+/** How far a sampler is from its target: the total variation, or weights of which log Z, and the divergence then, are made. */
+export type Distance = { totalVariation: number } | { logWeights: Float64Array }
+
+export type Problem = {
+  input: TaskPrompt
+  prompt: Prompt
+  support: Support
+  reward: PeerReward
+  /** What contestants of ours begin from. */
+  options: TrainingOptions
+  distance: (adapter: LoraAdapter) => Promise<Distance>
+}
+
+export const problemNames = ['random-numbers', 'infilling'] as const
+export type ProblemName = (typeof problemNames)[number]
+
+/** One prompt an update, all latents from the policy itself, as the paper's code does it for numbers; each for as many steps. */
+const common = {
+  promptsPerStep: 1,
+  rewardTemperature: 1,
+  sources: { tempered: 0, replay: 0 },
+  checkpoints: { every: 1_000_000 },
+}
+
+/** @param steps  of a run, over which the learning rate falls */
+export function openProblem(name: ProblemName, model: LanguageModel, steps: number): Problem {
+  return name === 'random-numbers' ? numbersProblem(model, steps) : storyProblem(model, steps)
+}
+
+function opened(model: LanguageModel, input: TaskPrompt, options: TrainingOptions) {
+  const config: TrainingConfig = parseTrainingConfig(options, 'problem')
+  const [prompt] = resolvePrompts([input], { model, maxTokens: config.latent.maxTokens })
+  return { input, prompt, support: supportOf(config, model), options }
+}
+
+/** 64 latents of up to three tokens; the truth is enumerated. */
+function numbersProblem(model: LanguageModel, steps: number): Problem {
+  const [example] = randomNumbers.examples as readonly Example[]
+  const { optimizer } = randomNumbers.defaults!
+  const options: TrainingOptions = {
+    ...common,
+    ...{ steps, samplesPerPrompt: 64, optimizer },
+    latent: { stop: '\n', minTokens: 0, maxTokens: 3 }, // the empty one is a state of the paper's, too
+  }
+  const problem = opened(model, randomNumbers.prompt(example, model), options)
+  const numbers = numbersOf(rangeOf(example))
+  const logUniform = -Math.log(numbers.length)
+  return {
+    ...problem,
+    reward: {
+      kind: 'table',
+      entries: numbers.map((number) => [model.tokenizer.encodeContinuation(number), logUniform]),
+      otherwise: Math.log(1e-3),
+      perToken: Math.log(2 * model.tokenizer.vocabularySize),
+    },
+    distance: async (adapter) => {
+      const outcomes = numbers.map((number) => [number])
+      const sampler = { model, adapter, support: problem.support }
+      const { logP, validMass } = await outcomeDistribution(sampler, problem.prompt.tokens, outcomes)
+      const invalid = Math.log(Math.max(Number.MIN_VALUE, 1 - validMass))
+      const uniform = [...numbers.map(() => logUniform), Number.NEGATIVE_INFINITY]
+      return { totalVariation: totalVariation(uniform, [...logP, invalid]) }
+    },
+  }
+}
+
+/** Latents by which a sampler of the story is judged. */
+const JUDGED = 256
+
+/** 16 latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
+function storyProblem(model: LanguageModel, steps: number): Problem {
+  const [example] = infilling.examples as readonly Example[]
+  const options: TrainingOptions = {
+    ...common,
+    ...{ steps, samplesPerPrompt: 16, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
+    optimizer: { learningRate: { from: 1e-3, to: 1e-4, shape: 'cosine' }, maxGradientNorm: 1 },
+  }
+  const problem = opened(model, infilling.prompt(example, model), options)
+  const { prompt, support } = problem
+  const ending = model.tokenizer.encodeContinuation(` ${example.ending.trim()}`)
+  return {
+    ...problem,
+    // The policy's prompt is the ending and then the beginning; the reward reads the beginning, the latent, ⊤ and the ending.
+    reward: { kind: 'ending', prompt: prompt.tokens.slice(ending.length), ending: [support.stop, ...ending] },
+    distance: (adapter) =>
+      model.lanes.use(async (lane) => {
+        const policy = { model: model.description, adapter, support }
+        const given = { prompt: prompt.tokens, temperatures: Array<number>(JUDGED).fill(1) }
+        const latents = await sampleLatents(lane, policy, { ...given, draws: seededRandom(0).at('judged') })
+        const scores = await scoreUnderPolicy(lane, policy, { prompt: prompt.tokens, latents })
+        const context = { lane, ...policy, adapter: undefined, tokenizer: model.tokenizer, onlyWhole: true }
+        const { logReward } = await prompt.reward.score({ ...context, prompt: prompt.tokens }, latents)
+        return {
+          logWeights: logWeights({
+            logReward: latents.map(({ length }, n) => logReward[n][length]),
+            logSampler: scores.map(({ logQ }) => logQ),
+          }),
+        }
+      }),
+  }
+}

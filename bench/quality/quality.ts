@@ -1,0 +1,93 @@
+/**
+ * @file `npm run bench:quality`: how near a sampler is to its target after how many seconds of training, for the paper's algorithm
+ * in PyTorch, for ours as it is, and for ours with what makes it cheaper. All begin with the same model and adapter. See docs/performance.md.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Option, program } from 'commander'
+import { wholeNumber } from '../../src/cli/options.ts'
+import { writePicture } from '../../src/evaluation/pictures/render.ts'
+import { writeJson } from '../../src/files.ts'
+import { loadLanguageModel } from '../../src/models/language-model.ts'
+import { machine } from '../machine.ts'
+import { findPython } from '../peers/python.ts'
+import { writeFloat32Checkpoint } from './checkpoint.ts'
+import { type ContestantName, contestantNames, optionsOf } from './contestants.ts'
+import type { Distance } from './problems.ts'
+import { openProblem, type ProblemName, problemNames } from './problems.ts'
+import { judge, qualityPicture, type Run, report } from './report.ts'
+import { firstAdapter, trainOurs, trainPaper } from './train.ts'
+
+/** Where seconds are compared. */
+const LEVELS = { 'random-numbers': [0.5, 0.3, 0.2, 0.15, 0.1], infilling: [8, 6, 4, 3, 2] }
+
+const given = program
+  .requiredOption('--model <path>', 'a model: a folder, a .gguf file, or owner/name on the hub')
+  .addOption(new Option('--problem <name>', 'what is learned').choices(problemNames).default('random-numbers'))
+  .addOption(new Option('--contestant <names...>', 'who').choices(contestantNames).default(contestantNames))
+  .option('--steps <count>', 'of each run', wholeNumber(2), 60)
+  .option('--seed <number>', 'of the first runs', wholeNumber(0), 1)
+  .option('--seeds <count>', 'runs of each', wholeNumber(1), 3)
+  .option('--json <file>', 'write what was measured')
+  .option('--picture <path>', 'write a picture, as .svg and .png')
+  .parse()
+  .opts<{
+    model: string
+    problem: ProblemName
+    contestant: ContestantName[]
+    steps: number
+    seed: number
+    seeds: number
+    json?: string
+    picture?: string
+  }>()
+
+const tell = (message: string) => void process.stderr.write(`${message}\n`)
+const found = given.contestant.includes('paper') ? findPython(tell) : undefined
+if (typeof found === 'string') tell(`the paper's algorithm is left out: ${found}`)
+const python = typeof found === 'object' ? found : undefined
+
+const work = fileURLToPath(new URL('../peers/.work/', import.meta.url))
+mkdirSync(work, { recursive: true })
+const folder = mkdtempSync(work)
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+
+const model = await loadLanguageModel(given.model, { weights: 'float32' })
+const problem = openProblem(given.problem, model, given.steps)
+const about = `${model.name}, ${given.problem}, ${given.steps} steps of ${problem.options.samplesPerPrompt} latents`
+console.log([machine(), ...Object.entries(python?.versions ?? {}).map((pair) => pair.join(' ')), about].join(', '))
+if (python) writeFloat32Checkpoint(join(folder, 'model'), model.path, model.description)
+
+const snapshots = judgedSteps(given.steps)
+const runs: Run<Distance>[] = []
+for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
+  const start = await firstAdapter(model, problem, seed)
+  for (const contestant of given.contestant) {
+    if (contestant === 'paper' && !python) continue
+    const setting = { seed, snapshots, start }
+    const taken =
+      contestant === 'paper'
+        ? await trainPaper(python!, { model, folder }, problem, { ...setting, options: problem.options })
+        : await trainOurs(model, problem, { ...setting, options: optionsOf(contestant, problem.options) })
+    tell(`${contestant}, seed ${seed}: ${taken.at(-1)!.seconds.toFixed(1)} s`)
+    runs.push({ contestant, seed, snapshots: taken })
+  }
+}
+await model.dispose()
+
+const judged = judge(runs)
+console.log(report(judged, LEVELS[given.problem]))
+if (given.json) writeJson(given.json, { command: 'bench:quality', machine: machine(), ...given, ...judged })
+if (given.picture) {
+  const seeds = given.seeds > 1 ? `; mean of ${given.seeds} seeds, bars one standard deviation` : ''
+  await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', `${about}; ${machine()}${seeds}`))
+}
+
+/** Every step at first, then ever fewer, and the last one. */
+function judgedSteps(steps: number): number[] {
+  const some: number[] = []
+  for (let step = 2; step < steps; step += Math.max(2, Math.round(step / 6))) some.push(step)
+  return [...some, steps]
+}

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { distanceAfter, judge, report, secondsTo } from './report.ts'
+
+const snapshots = [0.5, 0.1, 0.3, 0.08, 0.09].map((distance, i) => ({ step: i + 1, seconds: 10 * (i + 1), distance }))
+
+test('a level is reached when the sampler stays within it, not when it first is', () => {
+  expect(secondsTo(0.2, { snapshots })).toBe(40)
+  expect(secondsTo(0.6, { snapshots })).toBe(10)
+  expect(secondsTo(0.05, { snapshots })).toBe(Number.POSITIVE_INFINITY)
+})
+
+test('after so many seconds the last snapshot until then counts', () => {
+  expect(distanceAfter(35, { snapshots })).toBe(0.3)
+  expect(distanceAfter(5, { snapshots })).toBeUndefined()
+})
+
+test('the KL of all runs is made with the log Z of the sampler whose weights are most alike', () => {
+  const of = (...logWeights: number[]) => ({
+    step: 1,
+    seconds: 1,
+    distance: { logWeights: Float64Array.from(logWeights) },
+  })
+  const judged = judge([
+    { contestant: 'plain', seed: 1, snapshots: [of(-9, -1, -5, -3)] },
+    { contestant: 'all', seed: 1, snapshots: [of(-2, -2, -2, -2)] },
+  ])
+  expect(judged.logZ?.value).toBeCloseTo(-2, 6)
+  expect(judged.runs.map(({ snapshots }) => snapshots[0].distance)).toEqual([2.5, 0].map((kl) => expect.closeTo(kl, 6)))
+})
+
+test('ratios pair runs of one seed', () => {
+  const run = (contestant: 'paper' | 'plain', seed: number, seconds: number) => ({
+    contestant,
+    seed,
+    snapshots: [{ step: 1, seconds, distance: 0.1 }],
+  })
+  const runs = [run('paper', 1, 40), run('plain', 1, 4), run('paper', 2, 60), run('plain', 2, 3)]
+  expect(report({ measure: 'total variation', runs }, [0.2])).toContain('15.0 × (10.0 20.0)')
+})

@@ -1,0 +1,133 @@
+/** @file What came of the runs: quality after equal samples, after equal seconds, and the seconds to equal quality. */
+import Table from 'cli-table3'
+import { estimateLogPartition } from '../../src/evaluation/log-partition.ts'
+import { type CostCurve, qualityAgainstCost } from '../../src/evaluation/pictures/costs.ts'
+import type { Picture } from '../../src/evaluation/pictures/picture.ts'
+import { spreadOf } from '../../src/evaluation/pictures/spread.ts'
+import { mean } from '../../src/sums.ts'
+import { median } from '../statistics.ts'
+import type { ContestantName } from './contestants.ts'
+import type { Distance } from './problems.ts'
+import type { Snapshot } from './train.ts'
+
+export type Run<Of> = {
+  contestant: ContestantName
+  seed: number
+  snapshots: (Omit<Snapshot, 'distance'> & { distance: Of })[]
+}
+
+/** Runs with one number for how far each sampler is from its target. */
+export type Judged = {
+  measure: 'total variation' | 'KL(q ‖ posterior), nats'
+  /** By which the divergences are made, where the truth is not enumerated: the estimate of the best sampler. */
+  logZ?: { value: number; standardError: number; effectiveFraction: number }
+  runs: Run<number>[]
+}
+
+/** log Z is the estimate of the sampler whose weights are most alike, of all runs: one for all. */
+export function judge(runs: readonly Run<Distance>[]): Judged {
+  const weights = runs.flatMap(({ snapshots }) =>
+    snapshots.flatMap(({ distance }) => ('logWeights' in distance ? [distance.logWeights] : [])),
+  )
+  const estimates = weights.map(estimateLogPartition)
+  const best = estimates.reduce<(typeof estimates)[number] | undefined>(
+    (best, one) => (best && best.effectiveFraction >= one.effectiveFraction ? best : one),
+    undefined,
+  )
+  const quality = (distance: Distance) =>
+    'logWeights' in distance ? best!.logZ.value - mean([...distance.logWeights]) : distance.totalVariation
+  return {
+    measure: best ? 'KL(q ‖ posterior), nats' : 'total variation',
+    ...(best && { logZ: { ...best.logZ, effectiveFraction: best.effectiveFraction } }),
+    runs: runs.map((run) => ({
+      ...run,
+      snapshots: run.snapshots.map((snapshot) => ({ ...snapshot, distance: quality(snapshot.distance) })),
+    })),
+  }
+}
+
+/** Seconds after which a run is at most so far from its target, and stays so; infinite where it never is. */
+export function secondsTo(level: number, { snapshots }: Pick<Run<number>, 'snapshots'>): number {
+  const last = snapshots.findLastIndex(({ distance }) => distance > level)
+  return snapshots[last + 1]?.seconds ?? Number.POSITIVE_INFINITY
+}
+
+/** How far a run is from its target after so many seconds, by its last snapshot until then; undefined before the first. */
+export const distanceAfter = (seconds: number, { snapshots }: Pick<Run<number>, 'snapshots'>): number | undefined =>
+  snapshots.findLast((snapshot) => snapshot.seconds <= seconds)?.distance
+
+/** @param levels  of the measure, at which seconds are compared */
+export function report({ measure, logZ, runs }: Judged, levels: readonly number[]): string {
+  const contestants = [...new Set(runs.map(({ contestant }) => contestant))]
+  const ofOne = (contestant: ContestantName) => runs.filter((run) => run.contestant === contestant)
+  const shortest = Math.min(...runs.map(({ snapshots }) => snapshots.at(-1)!.seconds))
+  const style = { head: [], border: [] }
+  const quality = new Table({
+    head: ['', 'steps', 'seconds', `${measure}, at the end`, `after ${shortest.toFixed(0)} s`],
+    style,
+  })
+  const times = new Table({ head: ['seconds to', ...levels.map((level) => `${level}`)], style })
+  const ratios = new Table({ head: ['faster than paper', ...levels.map((level) => `${level}`)], style })
+  for (const contestant of contestants) {
+    const own = ofOne(contestant)
+    const ends = own.map(({ snapshots }) => snapshots.at(-1)!)
+    quality.push([
+      contestant,
+      ends[0].step,
+      spread(
+        ends.map(({ seconds }) => seconds),
+        1,
+      ),
+      spread(ends.map(({ distance }) => distance)),
+      spread(own.map((run) => distanceAfter(shortest, run) ?? Number.NaN)),
+    ])
+    const secondsOf = (level: number) => own.map((run) => secondsTo(level, run))
+    times.push([
+      contestant,
+      ...levels.map((level) =>
+        secondsOf(level)
+          .map((value) => value.toFixed(1))
+          .join(' '),
+      ),
+    ])
+    const papers = ofOne('paper')
+    if (contestant === 'paper' || papers.length === 0) continue
+    const ratio = (level: number) => {
+      const pairs = own.flatMap((run) => {
+        const paper = papers.find(({ seed }) => seed === run.seed)
+        return paper ? [secondsTo(level, paper) / secondsTo(level, run)] : []
+      })
+      return pairs.some((value) => !Number.isFinite(value) || value === 0)
+        ? '–'
+        : `${median(pairs).toFixed(1)} × (${pairs.map((value) => value.toFixed(1)).join(' ')})`
+    }
+    ratios.push([contestant, ...levels.map(ratio)])
+  }
+  const notes = logZ
+    ? [
+        `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)}, by the best sampler (effective fraction ${logZ.effectiveFraction.toFixed(2)})`,
+      ]
+    : []
+  return [...notes, `${quality}`, `${times}`, ...(ratios.length > 0 ? [`${ratios}`] : [])].join('\n')
+}
+
+const spread = (values: readonly number[], digits = 3) => {
+  const { mean, high } = spreadOf(values)
+  return values.length > 1 ? `${mean.toFixed(digits)} ± ${(high - mean).toFixed(digits)}` : mean.toFixed(digits)
+}
+
+/** Distance against seconds, both on logarithmic axes: mean over seeds, bars of one standard deviation. */
+export function qualityPicture({ measure, runs }: Judged, title: string, subtitle: string): Picture {
+  const curves = [...new Set(runs.map(({ contestant }) => contestant))].map((name): CostCurve => {
+    const own = runs.filter(({ contestant }) => contestant === name)
+    const points = own[0].snapshots.map((_, i) => ({
+      cost: own.map(({ snapshots }) => snapshots[i].seconds),
+      quality: own.map(({ snapshots }) => snapshots[i].distance),
+    }))
+    return { name, points }
+  })
+  return qualityAgainstCost({ title, subtitle }, [{ quality: { title: measure, isLogarithmic: true }, curves }], {
+    title: 'seconds of training',
+    isLogarithmic: true,
+  })
+}
