@@ -78,6 +78,18 @@ const ADAPTERS = 2
 
 function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
   const sessions = new Map<string, Promise<Session>>()
+  const boundTo = ({ inputs }: Program) =>
+    Object.fromEntries(Object.entries(weights).filter(([name]) => name in inputs))
+  const openProgram = async (program: Program): Promise<Session> => {
+    const { constants } = program
+    if (!constants) return runtime.open(program, boundTo(program))
+    const making = await runtime.open(constants, boundTo(constants))
+    const { kept } = await making.run({}, constants.outputs)
+    await making.dispose()
+    const session = await runtime.open(program, boundTo(program), kept)
+    await runtime.release(Object.values(kept))
+    return session
+  }
   const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
   return {
     runtime,
@@ -85,8 +97,7 @@ function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): La
       const known = sessions.get(key)
       if (known) return known
       const program = build()
-      const bound = Object.fromEntries(Object.entries(weights).filter(([name]) => name in program.inputs))
-      const session = runtime.open(program, bound)
+      const session = openProgram(program)
       sessions.set(key, session)
       return session
     },

@@ -9,6 +9,7 @@ import { packedForward } from '../models/attention.ts'
 import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headOf, logits } from '../models/head.ts'
+import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
@@ -44,10 +45,13 @@ export type Decoder = {
   ): Promise<NamedTensors>
 }
 
-/** Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends. */
+/**
+ * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends.
+ * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly.
+ */
 export async function withDecoder<Result>(
   lane: Lane,
-  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  { model, adapter, int8 = false }: { model: ModelDescription; adapter?: LoraAdapter; int8?: boolean },
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
@@ -73,8 +77,8 @@ export async function withDecoder<Result>(
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
       const isGrid = width > 1 || before.some((row) => row.includes(false))
-      const session = await lane.session(`decode ${isGrid ? 'on a grid ' : ''}${key}`, () =>
-        decodeProgram(model, readout, { lora, isGrid }),
+      const session = await lane.session(`decode ${isGrid ? 'on a grid ' : ''}${int8 ? 'in int8 ' : ''}${key}`, () =>
+        decodeProgram(model, readout, { lora, isGrid, int8 }),
       )
       const given = {
         keep: vector(parents),
@@ -164,7 +168,7 @@ function gridFeeds(
 function decodeProgram(
   model: ModelDescription,
   readout: Readout,
-  { lora, isGrid }: { lora?: LoraConfig; isGrid: boolean },
+  { lora, isGrid, int8 }: { lora?: LoraConfig; isGrid: boolean; int8: boolean },
 ): Program {
   const { dimensions } = model
   const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
@@ -179,8 +183,9 @@ function decodeProgram(
     positions: ofTokens,
     keep: ofRows,
     ...(isGrid && { ...gridInputs, last: ofRows }),
+    ...(int8 && int8Inputs(model)),
   }
-  return buildProgram(`decode, ${readout.name}`, types, (inputs) => {
+  const advanced = (inputs: Record<string, Tensor>) => {
     const present: Record<string, Tensor> = {}
     const grid = isGrid ? (inputs as { [Name in keyof typeof gridInputs | 'last']: Tensor }) : undefined
     const hidden = model.hiddenStates({
@@ -191,5 +196,6 @@ function decodeProgram(
     })
     const newest = grid ? gather(hidden, grid.last) : hidden
     return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
-  })
+  }
+  return buildProgram(`decode, ${readout.name}`, types, advanced, int8 ? int8CopyProgram(model) : undefined)
 }
