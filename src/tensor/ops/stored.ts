@@ -9,8 +9,8 @@ import { shapeError } from '../shape.ts'
 import type { Tensor, TensorType } from '../tensor.ts'
 import { emitAfterwards } from './afterwards.ts'
 import { gather } from './gather.ts'
-import { transpose } from './layout.ts'
 import { type IntegerMatrix, integerProduct } from './integers.ts'
+import { transpose } from './layout.ts'
 import { matmul } from './matmul.ts'
 
 /**

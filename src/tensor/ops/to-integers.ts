@@ -2,7 +2,7 @@
 import { int64 } from '../../runtime/host-tensor.ts'
 import { defineOp } from '../define-op.ts'
 import type { OnnxBuilder } from '../onnx.ts'
-import { type IntegerMatrix, number, TINY } from './integers.ts'
+import { type IntegerMatrix, number, TINY, turn } from './integers.ts'
 import { decode, type StoredMatrix } from './stored.ts'
 
 type Source = Pick<StoredMatrix, 'storage' | 'shape'> & { transposed: boolean }
@@ -16,25 +16,26 @@ export const toIntegersOp = defineOp<Source>('toIntegers', {
     ]
   },
   emit: (onnx, parts, { storage, shape, transposed }) => {
-    const matrix = decode(onnx, storage, parts, (part) => part, shape)
-    const over = onnx.constant(int64([1], [transposed ? 1 : 0]))
-    const extreme = (type: string) => onnx.node(type, [matrix, over], { keepdims: 0 })
+    const decoded = decode(onnx, storage, parts, (part) => part, shape)
+    const ofOutputs = transposed ? decoded : swapAxes(onnx, decoded)
+    const matrix = turn(onnx, ofOutputs, shape[transposed ? 1 : 0]) // [outputs, inputs]
+    const lastAxis = onnx.constant(int64([1], [1]))
+    const extreme = (type: string) => onnx.node(type, [matrix, lastAxis], { keepdims: 0 })
     const magnitude = onnx.node('Max', [extreme('ReduceMax'), onnx.node('Neg', [extreme('ReduceMin')])])
     const scale = onnx.node('Max', [onnx.node('Div', [magnitude, largest(onnx)]), number(onnx, TINY)])
-    const quantized = onnx.node('QuantizeLinear', [matrix, scale], {
-      axis: transposed ? 0 : 1,
-      output_dtype: onnx.dataType('int8'),
-    })
-    return [transposed ? onnx.node('Transpose', [quantized], { perm: [1, 0] }) : quantized, scale]
+    const to = { axis: 0, output_dtype: onnx.dataType('int8') }
+    return [swapAxes(onnx, onnx.node('QuantizeLinear', [matrix, scale], to)), scale]
   },
   gradient: 'none',
 })
 
-/** The whole numbers nearest to a frozen matrix; `transposed` where it is stored [outputs, inputs]. */
+/** The whole numbers nearest to a turned matrix; `transposed` where it is stored [outputs, inputs]. */
 export function toIntegers({ storage, shape, parts }: StoredMatrix, transposed: boolean): IntegerMatrix {
   const [values, scale] = toIntegersOp.all(parts, { storage, shape, transposed })
   return { values, scale }
 }
+
+const swapAxes = (onnx: OnnxBuilder, matrix: string) => onnx.node('Transpose', [matrix], { perm: [1, 0] })
 
 /**
  * The largest whole number of a matrix: 127, or half of it where the processor adds two products in 16 bits and cuts off what
@@ -42,13 +43,9 @@ export function toIntegers({ storage, shape, parts }: StoredMatrix, transposed: 
  */
 function largest(onnx: OnnxBuilder): string {
   const size = 64
-  const filled = (dtype: 'uint8' | 'int8', shape: number[], value: number) => {
-    const data = new (dtype === "uint8" ? Uint8Array : Int8Array)(shape[0] * shape[1]).fill(value)
-    return onnx.constant({ dtype, shape, data })
-  }
-  const product = onnx.node('MatMulInteger', [filled('uint8', [2, size], 255), filled('int8', [size, size], 127)])
-  const whole = (value: number) => onnx.constant({ dtype: 'int32', shape: [], data: Int32Array.of(value) })
-  const least = onnx.node('ReduceMin', [product], { keepdims: 0 })
-  const isExact = onnx.node('Equal', [least, whole(size * 255 * 127)])
-  return onnx.node('Where', [isExact, number(onnx, 127), number(onnx, 63)])
+  const left = onnx.constant({ dtype: 'uint8', shape: [2, size], data: new Uint8Array(2 * size).fill(255) })
+  const right = onnx.constant({ dtype: 'int8', shape: [size, size], data: new Int8Array(size * size).fill(127) })
+  const least = onnx.node('ReduceMin', [onnx.node('MatMulInteger', [left, right])], { keepdims: 0 })
+  const exact = onnx.constant({ dtype: 'int32', shape: [], data: Int32Array.of(size * 255 * 127) })
+  return onnx.node('Where', [onnx.node('Equal', [least, exact]), number(onnx, 127), number(onnx, 63)])
 }
