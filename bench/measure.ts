@@ -51,14 +51,16 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
   const tokens = (draws: Draws, count: number) => Array.from({ length: count }, () => 1 + draws.integer(vocabulary - 1))
   const latents = (draws: Draws) => Array.from({ length: SAMPLES }, () => tokens(draws, LATENT_TOKENS))
 
-  const sampling: Phase = (lane, prompt, draws) => {
-    const whole = { ...support, minTokens: LATENT_TOKENS } // none may end early
-    return sampleLatents(
-      lane,
-      { model, adapter, support: whole },
-      { prompt, temperatures: Array(SAMPLES).fill(1), draws },
-    )
-  }
+  const sampling =
+    (int8: boolean): Phase =>
+    (lane, prompt, draws) => {
+      const whole = { ...support, minTokens: LATENT_TOKENS } // none may end early
+      return sampleLatents(
+        lane,
+        { model, adapter, support: whole, int8 },
+        { prompt, temperatures: Array(SAMPLES).fill(1), draws },
+      )
+    }
   const rewarding =
     (reward: (draws: Draws) => Reward): Phase =>
     (lane, prompt, draws) => {
@@ -72,7 +74,8 @@ export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
     return learnStep(lane, { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } }, batch)
   }
   const phases: Record<string, Phase> = {
-    sampling,
+    sampling: sampling(false),
+    'sampling, int8': sampling(true),
     'reward, tempered': rewarding(() => tempered()),
     'reward, ending at every prefix': rewarding((draws) => posterior({ ending: tokens(draws, ENDING_TOKENS) })),
     learning,

@@ -4,7 +4,7 @@
  * no file and no place in a checkpoint. Embeddings and norms stay as they are.
  */
 import type { Program } from '../runtime/session.ts'
-import { toIntegers } from '../tensor/ops/index.ts'
+import { storedValues, toIntegers, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
@@ -40,7 +40,8 @@ export const int8CopyProgram = (model: ModelDescription): Program =>
   buildProgram('int8 copy', weightInputs(model), (inputs) =>
     Object.fromEntries(
       copiedMatrices(model).flatMap(({ name, transposed }): [string, Tensor][] => {
-        const { values, scale } = toIntegers(matrixOf(model, inputs, name), transposed)
+        const matrix = storedValues(matrixOf(model, inputs, name))
+        const { values, scale } = toIntegers(transposed ? matrix : transpose(matrix, [1, 0]))
         return [
           [`${name}${integerParts[0]}`, values],
           [`${name}${integerParts[1]}`, scale],

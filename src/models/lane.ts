@@ -6,6 +6,7 @@
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
+import type { Device } from '../runtime/providers.ts'
 import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
 
 export type Lane = {
@@ -22,6 +23,7 @@ export type Lane = {
 /** Lanes that jobs share: a job waits until a lane is free. */
 export type Lanes = {
   readonly count: number
+  readonly device: Device
   /** Runs a job on a free lane, in the order of asking. */
   use<Result>(job: (lane: Lane) => Promise<Result>): Promise<Result>
   /** A job for each item, on as many lanes as are free. Results are in the order of the items; where one fails, all have ended. */
@@ -63,6 +65,7 @@ export async function openLanes(
   }
   return {
     count,
+    device: options.device ?? 'cpu',
     use,
     async each(items, job) {
       const jobs = items.map((item, index) => use((lane) => job(lane, item, index)))

@@ -76,9 +76,8 @@ export async function withDecoder<Result>(
       const width = Math.max(...tokens.map(({ length }) => length))
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
-      const isGrid = width > 1 || before.some((row) => row.includes(false))
-      const session = await lane.session(`decode ${isGrid ? 'on a grid ' : ''}${int8 ? 'in int8 ' : ''}${key}`, () =>
-        decodeProgram(model, readout, { lora, isGrid, int8 }),
+      const session = await lane.session(`decode ${int8 ? 'in int8 ' : ''}${key}`, () =>
+        decodeProgram(model, readout, { lora, int8 }),
       )
       const given = {
         keep: vector(parents),
@@ -89,7 +88,7 @@ export async function withDecoder<Result>(
             return own.map((_, i) => position + i)
           }),
         ),
-        ...(isGrid && gridFeeds(tokens, before, width)),
+        ...gridFeeds(tokens, before, width),
       }
       const inputs = { ...matrices, ...promptCache, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
@@ -164,37 +163,37 @@ function gridFeeds(
   }
 }
 
-/** More tokens for each row that goes on: one, or as many as stand on a grid. */
+/** More tokens for each row that goes on, on a grid: usually one of each, and no place of it is empty. */
 function decodeProgram(
   model: ModelDescription,
   readout: Readout,
-  { lora, isGrid, int8 }: { lora?: LoraConfig; isGrid: boolean; int8: boolean },
+  { lora, int8 }: { lora?: LoraConfig; int8: boolean },
 ): Program {
   const { dimensions } = model
   const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
-  const ofTokens: TensorType = isGrid ? gridInputs.newPlaces : ofRows
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     ...readout.inputs(dimensions.vocabulary),
     ...promptCacheInputs(dimensions),
     ...rowCacheInputs(dimensions),
-    newTokens: ofTokens,
-    positions: ofTokens,
+    ...gridInputs,
+    newTokens: gridInputs.newPlaces,
+    positions: gridInputs.newPlaces,
     keep: ofRows,
-    ...(isGrid && { ...gridInputs, last: ofRows }),
+    last: ofRows,
     ...(int8 && int8Inputs(model)),
   }
   const advanced = (inputs: Record<string, Tensor>) => {
     const present: Record<string, Tensor> = {}
-    const grid = isGrid ? (inputs as { [Name in keyof typeof gridInputs | 'last']: Tensor }) : undefined
+    const grid = inputs as { [Name in keyof typeof gridInputs]: Tensor }
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
       ...linearLayers(model, inputs, lora, { fewTokens: true }),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present, grid),
     })
-    const newest = grid ? gather(hidden, grid.last) : hidden
+    const newest = gather(hidden, inputs.last)
     return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
   }
   return buildProgram(`decode, ${readout.name}`, types, advanced, int8 ? int8CopyProgram(model) : undefined)

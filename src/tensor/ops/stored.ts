@@ -113,8 +113,18 @@ export function storedRows({ storage, shape, parts }: StoredMatrix, ids: Tensor)
   return storage === 'float32' ? gather(parts[0], ids) : storedRowsOp([ids, ...parts], { storage, shape })
 }
 
+export const storedValuesOp = defineOp<Stored>('storedValues', {
+  outputs: (_, { shape }) => [{ shape, dtype: 'float32' }],
+  emit: (onnx, parts, { storage, shape }) => [decode(onnx, storage, parts, (part) => part, shape)],
+  gradient: 'none',
+})
+
+/** All values of a matrix, at once. */
+export const storedValues = ({ storage, shape, parts }: StoredMatrix): Tensor =>
+  storage === 'float32' ? parts[0] : storedValuesOp(parts, { storage, shape })
+
 /** The float32 values of a matrix, or of what `take` takes of each of its arrays. */
-export function decode(
+function decode(
   onnx: OnnxBuilder,
   storage: Storage,
   parts: readonly string[],

@@ -17,6 +17,7 @@ type Batch = Collected & { replayed: Trajectory[]; temperature: number }
 
 export const gflownet: Method<Batch> = {
   rounds: () => 1,
+  offPolicy: true,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
   collect: async (lane, run, state, prompt, place) => {
     const { config, random } = run
