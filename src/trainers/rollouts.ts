@@ -9,8 +9,7 @@ export function refuseInt8Rollouts({ lanes }: LanguageModel, { method, parameter
   const refuse = (what: string): never => {
     throw new UserError({ what: `rollouts is int8, but ${what}`, where: 'config', fix: 'leave rollouts exact' })
   }
-  if (!methodOf(method).offPolicy)
-    refuse(`the method ${method} does not learn from samples that are not the policy's own`)
+  if (!methodOf(method).offPolicy) refuse(`the method ${method} learns from samples of the exact policy, or from none`)
   if (parameters === 'all')
     refuse('with parameters "all" there are no frozen weights to copy: they change in every step')
   if (lanes.device !== 'cpu')
