@@ -1,6 +1,6 @@
 /**
  * @file Counting the matrix work of programs: 2 · (elements of the result) · (summed extent) floating-point operations for
- * every MatMul, FusedMatMul and Gemm of a graph, at the sizes of the run. All else (normalisation, softmax, copies) counts as
+ * every MatMul (also of whole numbers), FusedMatMul and Gemm of a graph, at the sizes of the run. All else (normalisation, softmax, copies) counts as
  * nothing, so the rate says how well the processor is used, including what is lost to everything else.
  */
 import { fromBinary } from '@bufbuild/protobuf'
@@ -11,6 +11,7 @@ import { ModelProtoSchema, type ValueInfoProto } from '../src/tensor/onnx-proto.
 import { type Dim, dimValue, type Shape } from '../src/tensor/shape.ts'
 
 type Product = { result: Shape; summed: Dim }
+const INTEGER_PRODUCT = 'MatMulIntegerToFloat'
 type Inputs = Record<string, HostTensor | ResidentTensor>
 
 /** Operations of one run of the program, given what it is run on. */
@@ -40,8 +41,10 @@ function productsOf({ name, bytes }: Program): Product[] {
     return shape
   }
   return graph.node
-    .filter(({ opType }) => ['MatMul', 'FusedMatMul', 'Gemm'].includes(opType))
-    .map(({ input, output, attribute }) => {
+    .filter(({ opType }) => ['MatMul', 'FusedMatMul', 'Gemm', INTEGER_PRODUCT].includes(opType))
+    .map(({ opType, input, output, attribute }) => {
+      // The whole numbers of its first factor are between an op's nodes, where no shapes are said.
+      if (opType === INTEGER_PRODUCT) return { result: shapeOfValue(output[0]), summed: shapeOfValue(input[1])[0] }
       const transposed = attribute.some(({ name, i }) => name === 'transA' && i === 1n)
       return { result: shapeOfValue(output[0]), summed: shapeOfValue(input[0]).at(transposed ? -2 : -1)! }
     })

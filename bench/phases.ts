@@ -28,11 +28,13 @@ export function phasesOf(
   const support: Support = { stop: STOP, minTokens: 0, maxTokens: latentTokens }
   const latents = (draws: Draws) => Array.from({ length: samples }, () => randomTokens(model, draws, latentTokens))
 
-  const sampling: Phase = (lane, prompt, draws) => {
-    const whole = { ...support, minTokens: latentTokens } // none may end early
-    const temperatures = Array<number>(samples).fill(1)
-    return sampleLatents(lane, { model, adapter, support: whole }, { prompt, temperatures, draws })
-  }
+  const sampling =
+    (int8: boolean): Phase =>
+    (lane, prompt, draws) => {
+      const whole = { ...support, minTokens: latentTokens } // none may end early
+      const temperatures = Array<number>(samples).fill(1)
+      return sampleLatents(lane, { model, adapter, support: whole, int8 }, { prompt, temperatures, draws })
+    }
   const rewarding =
     (reward: (draws: Draws) => Reward): Phase =>
     (lane, prompt, draws) => {
@@ -46,7 +48,8 @@ export function phasesOf(
     return learnStep(lane, { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } }, batch)
   }
   return {
-    sampling,
+    sampling: sampling(false),
+    'sampling, int8': sampling(true),
     'reward, tempered': rewarding(() => tempered()),
     'reward, ending at every prefix': rewarding((draws) =>
       posterior({ ending: randomTokens(model, draws, endingTokens) }),

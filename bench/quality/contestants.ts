@@ -5,6 +5,7 @@ import { withDefaults } from '../../src/trainers/config.ts'
 /** What is set otherwise than in the problem's options. */
 export const ours = {
   plain: {},
+  'int8 rollouts': { rollouts: 'int8' },
   'a quarter of the prefixes': { prefixFraction: 0.25 },
   'four updates a step': { updatesPerStep: 4, sources: { replay: 0.25 } },
   all: { updatesPerStep: 4, sources: { replay: 0.25 } },

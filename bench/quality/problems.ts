@@ -86,20 +86,23 @@ function numbersProblem(model: LanguageModel, steps: number): Problem {
   }
 }
 
+const STORY = {
+  beginning: 'Tom wanted to fly his new kite in the park. There was no wind at all in the morning.',
+  ending: 'In the evening the kite was high above the trees.',
+}
 /** Latents by which a sampler of the story is judged. */
 const JUDGED = 256
 
 /** 16 latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
 function storyProblem(model: LanguageModel, steps: number): Problem {
-  const [example] = infilling.examples as readonly Example[]
   const options: TrainingOptions = {
     ...common,
     ...{ steps, samplesPerPrompt: 16, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
     optimizer: { learningRate: { from: 1e-3, to: 1e-4, shape: 'cosine' }, maxGradientNorm: 1 },
   }
-  const problem = opened(model, infilling.prompt(example, model), options)
+  const problem = opened(model, infilling.prompt(STORY, model), options)
   const { prompt, support } = problem
-  const ending = model.tokenizer.encodeContinuation(` ${example.ending.trim()}`)
+  const ending = model.tokenizer.encodeContinuation(` ${STORY.ending}`)
   return {
     ...problem,
     // The policy's prompt is the ending and then the beginning; the reward reads the beginning, the latent, ⊤ and the ending.

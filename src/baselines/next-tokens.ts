@@ -32,7 +32,7 @@ export type NextTokens = {
 /** Opens the distributions of a sampler after a prompt. @throws whatever `use` throws */
 export async function withNextTokens<Result>(
   lane: Lane,
-  { model, adapter, support, tool }: Sampler,
+  { model, adapter, support, tool, int8 }: Sampler,
   prompt: readonly number[],
   use: (next: NextTokens) => Promise<Result>,
 ): Promise<Result> {
@@ -42,7 +42,7 @@ export async function withNextTokens<Result>(
   const onlyStop = new Float32Array(vocabulary).fill(Number.NEGATIVE_INFINITY)
   onlyStop[support.stop] = 0
 
-  return withDecoder(lane, { model, adapter }, prompt, logProbabilities, async (decoder) => {
+  return withDecoder(lane, { model, adapter, int8 }, prompt, logProbabilities, async (decoder) => {
     const { logQ } = await decoder.start(feeds(0))
     let actions = 0
     let latents = [emptyLatent] // of each row

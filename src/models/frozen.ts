@@ -30,6 +30,9 @@ export function weightInputs(model: ModelDescription): Record<string, TensorType
   return types
 }
 
+/** What the arrays of a matrix's int8 copy have after its name; `int8-copy.ts` makes them. */
+export const integerParts = ['.integers', '.integerScale'] as const
+
 /** A weight matrix of a model, from the inputs of a program: that of the adapter, where it has one. */
 export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>, name: string): StoredMatrix {
   const shape = model.weights[name]
@@ -37,7 +40,9 @@ export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>
   const trained = inputs[trainedName(name)]
   if (trained) return { storage: 'float32', shape, parts: [trained] }
   const storage = storageOf(model, name)
-  return { storage, shape, parts: Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`]) }
+  const parts = Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`])
+  const [values, scale] = integerParts.map((part) => inputs[`${name}${part}`])
+  return { storage, shape, parts, ...(values && { integers: { values, scale } }) }
 }
 
 /** The same of a vector. */

@@ -6,6 +6,7 @@
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
+import type { Device } from '../runtime/providers.ts'
 import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
 
 export type Lane = {
@@ -22,6 +23,7 @@ export type Lane = {
 /** Lanes that jobs share: a job waits until a lane is free. */
 export type Lanes = {
   readonly count: number
+  readonly device: Device
   /** Runs a job on a free lane, in the order of asking. */
   use<Result>(job: (lane: Lane) => Promise<Result>): Promise<Result>
   /** A job for each item, on as many lanes as are free. Results are in the order of the items; where one fails, all have ended. */
@@ -63,6 +65,7 @@ export async function openLanes(
   }
   return {
     count,
+    device: options.device ?? 'cpu',
     use,
     async each(items, job) {
       const jobs = items.map((item, index) => use((lane) => job(lane, item, index)))
@@ -78,6 +81,18 @@ const ADAPTERS = 2
 
 function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
   const sessions = new Map<string, Promise<Session>>()
+  const boundTo = ({ inputs }: Program) =>
+    Object.fromEntries(Object.entries(weights).filter(([name]) => name in inputs))
+  const openProgram = async (program: Program): Promise<Session> => {
+    const { constants } = program
+    if (!constants) return runtime.open(program, boundTo(program))
+    const making = await runtime.open(constants, boundTo(constants))
+    const { kept } = await making.run({}, constants.outputs)
+    await making.dispose()
+    const session = await runtime.open(program, boundTo(program), kept)
+    await runtime.release(Object.values(kept))
+    return session
+  }
   const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
   return {
     runtime,
@@ -85,8 +100,7 @@ function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): La
       const known = sessions.get(key)
       if (known) return known
       const program = build()
-      const bound = Object.fromEntries(Object.entries(weights).filter(([name]) => name in program.inputs))
-      const session = runtime.open(program, bound)
+      const session = openProgram(program)
       sessions.set(key, session)
       return session
     },

@@ -50,6 +50,14 @@ test('computing twice needs less the more of it there is', () => {
   expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))
 })
 
+test('an int8 copy to sample by is counted: a byte for every weight of a linear layer and of the head, and scales', () => {
+  const held = { storage: 'float32', recompute: 'nothing' } as const
+  const bytes = (int8Rollouts: boolean) => expectedBytes(large, held, { ...ORDINARY_WORK, int8Rollouts })
+  const matrices = 48 * 12 * 1600 ** 2 + 50_257 * 1600
+  const outputs = 48 * 9 * 1600 + 50_257
+  expect(bytes(true) - bytes(false)).toBe(matrices + 4 * outputs)
+})
+
 test('training every weight is counted: the weights, their gradients, moments and copies', () => {
   const held = { storage: 'float16', recompute: 'layers' } as const
   const parameters = storedBytes(large, 'float32') / 4

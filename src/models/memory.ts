@@ -13,6 +13,7 @@ import {
   recomputations,
 } from './architecture.ts'
 import { storageOf } from './frozen.ts'
+import { int8CopyBytes } from './int8-copy.ts'
 
 /** Bytes that a weight takes, scales and zero points of blocks included. */
 const BYTES: Record<Storage, number> = { float32: 4, float16: 2, int8: 1 + 2 / BLOCK, int4: 0.5 + 3 / BLOCK }
@@ -33,6 +34,8 @@ export type Workload = {
   endingTokens: number
   /** Parameters that are trained: those of the adapters. */
   trained: number
+  /** Are latents sampled by an int8 copy of the weights? */
+  int8Rollouts?: boolean
 }
 
 /** A step of ordinary size, for whoever does not train, or knows no better. */
@@ -67,7 +70,7 @@ export function expectedBytes(
 /** What the sessions of a lane hold, each at its own peak: the runtime keeps the memory of each for the next step. */
 function phases(config: ConfigDescription, { storage, recompute }: Holding, work: Workload) {
   const { layers, width, vocabulary } = config.dimensions
-  const { promptTokens, samples, latentTokens, endingTokens } = work
+  const { promptTokens, samples, latentTokens, endingTokens, int8Rollouts } = work
   const latent = samples * latentTokens
   const linear = config.linears.reduce((sum, { outputs }) => sum + outputs, 0) / layers // leaves a layer's linear layers
   const widest = Math.max(...config.linears.map(({ outputs }) => outputs))
@@ -79,6 +82,7 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const branches = endingTokens * samples * (latentTokens + 1)
   return {
     sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
+    int8Copy: int8Rollouts ? int8CopyBytes(config) : 0,
     scoring: head + decoded + 3 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
     learning:
       head +

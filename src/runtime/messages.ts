@@ -9,7 +9,11 @@ export type Placement = { device: Device; threads: number }
 export type Request = { id: number } & (
   | { kind: 'upload'; residents: number[]; tensors: HostTensor[] }
   | { kind: 'release'; residents: number[] }
-  | ({ kind: 'open'; session: number; name: string; bytes: Uint8Array; bound: Record<string, number> } & Placement)
+  | ({ kind: 'open'; session: number; name: string; bytes: Uint8Array } & Record<
+      'bound' | 'constants',
+      Record<string, number>
+    > &
+      Placement)
   | { kind: 'run'; session: number; inputs: Record<string, HostTensor | number>; keep: Record<string, number> }
   | { kind: 'close'; session: number }
   | { kind: 'end' }

@@ -61,13 +61,13 @@ export function openRuntime({ device = 'cpu', threads = grantedCores() }: Runtim
     async release(tensors) {
       await ask({ kind: 'release', residents: [...tensors].map(({ resident }) => resident) })
     },
-    async open(program, bound = {}): Promise<Session> {
+    async open(program, bound = {}, constants = {}): Promise<Session> {
       const session = ++lastId
-      const residents = Object.fromEntries(Object.entries(bound).map(([name, { resident }]) => [name, resident]))
       const { name, bytes } = program
-      await ask({ kind: 'open', session, name, bytes, bound: residents, device, threads })
+      const given = { bound: numbersOf(bound), constants: numbersOf(constants) }
+      await ask({ kind: 'open', session, name, bytes, ...given, device, threads })
       return {
-        run: (inputs, keep = []) => run(program, session, bound, inputs, keep),
+        run: (inputs, keep = []) => run(program, session, { ...bound, ...constants }, inputs, keep),
         dispose: async () => void (await ask({ kind: 'close', session })),
       }
     },
@@ -97,6 +97,9 @@ export function openRuntime({ device = 'cpu', threads = grantedCores() }: Runtim
     return { outputs, kept: Object.fromEntries(residents) as Record<string, ResidentTensor> }
   }
 }
+
+const numbersOf = (tensors: Record<string, ResidentTensor>): Record<string, number> =>
+  Object.fromEntries(Object.entries(tensors).map(([name, { resident }]) => [name, resident]))
 
 /** From sources (tests, examples) the worker first registers the loader for TypeScript; a built package needs none. */
 function startWorker(): Worker {

@@ -10,6 +10,11 @@ export type Program = {
   readonly bytes: Uint8Array
   readonly inputs: Record<string, { dtype: DType; shape: readonly (number | string)[] }>
   readonly outputs: readonly string[]
+  /**
+   * Computes, from what is bound, some of the inputs. They become part of the program when it is opened, so that the runtime
+   * can arrange them for its products once.
+   */
+  readonly constants?: Program
 }
 
 /** A program that is ready to run. */
@@ -30,8 +35,12 @@ export type Runtime = {
   /** Brings tensors to where programs run: a copy, or with `move` the memory itself, which is then gone here. */
   upload(tensors: NamedTensors, options?: { move?: boolean }): Promise<Record<string, ResidentTensor>>
   release(tensors: Iterable<ResidentTensor>): Promise<void>
-  /** Prepares a program; `bound` values are given at every run. */
-  open(program: Program, bound?: Record<string, ResidentTensor>): Promise<Session>
+  /** Prepares a program; `bound` values are given at every run, `constants` become part of it and may then be released. */
+  open(
+    program: Program,
+    bound?: Record<string, ResidentTensor>,
+    constants?: Record<string, ResidentTensor>,
+  ): Promise<Session>
   dispose(): Promise<void>
 }
 

@@ -55,6 +55,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
         extra: { session: { intra_op: { allow_spinning: '0' } } },
         logSeverityLevel: 4,
+        externalData: Object.entries(request.constants).map(([path, id]) => ({ path, data: bytesOf(residentOf(id)) })),
       })
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })
@@ -94,6 +95,11 @@ function residentOf(id: number): ort.Tensor {
   const tensor = residents.get(id)
   if (!tensor) throw new Error('a resident tensor was used after its release')
   return tensor
+}
+
+function bytesOf({ data }: ort.Tensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = data as Float32Array
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 const toRuntime = ({ dtype, data, shape }: HostTensor) =>

@@ -9,6 +9,7 @@ import { packedForward } from '../models/attention.ts'
 import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headOf, logits } from '../models/head.ts'
+import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
@@ -44,10 +45,13 @@ export type Decoder = {
   ): Promise<NamedTensors>
 }
 
-/** Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends. */
+/**
+ * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends.
+ * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly.
+ */
 export async function withDecoder<Result>(
   lane: Lane,
-  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  { model, adapter, int8 = false }: { model: ModelDescription; adapter?: LoraAdapter; int8?: boolean },
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
@@ -72,9 +76,8 @@ export async function withDecoder<Result>(
       const width = Math.max(...tokens.map(({ length }) => length))
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
-      const isGrid = width > 1 || before.some((row) => row.includes(false))
-      const session = await lane.session(`decode ${isGrid ? 'on a grid ' : ''}${key}`, () =>
-        decodeProgram(model, readout, { lora, isGrid }),
+      const session = await lane.session(`decode ${int8 ? 'in int8 ' : ''}${key}`, () =>
+        decodeProgram(model, readout, { lora, int8 }),
       )
       const given = {
         keep: vector(parents),
@@ -85,7 +88,7 @@ export async function withDecoder<Result>(
             return own.map((_, i) => position + i)
           }),
         ),
-        ...(isGrid && gridFeeds(tokens, before, width)),
+        ...gridFeeds(tokens, before, width),
       }
       const inputs = { ...matrices, ...promptCache, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
@@ -160,36 +163,38 @@ function gridFeeds(
   }
 }
 
-/** More tokens for each row that goes on: one, or as many as stand on a grid. */
+/** More tokens for each row that goes on, on a grid: usually one of each, and no place of it is empty. */
 function decodeProgram(
   model: ModelDescription,
   readout: Readout,
-  { lora, isGrid }: { lora?: LoraConfig; isGrid: boolean },
+  { lora, int8 }: { lora?: LoraConfig; int8: boolean },
 ): Program {
   const { dimensions } = model
   const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
-  const ofTokens: TensorType = isGrid ? gridInputs.newPlaces : ofRows
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     ...readout.inputs(dimensions.vocabulary),
     ...promptCacheInputs(dimensions),
     ...rowCacheInputs(dimensions),
-    newTokens: ofTokens,
-    positions: ofTokens,
+    ...gridInputs,
+    newTokens: gridInputs.newPlaces,
+    positions: gridInputs.newPlaces,
     keep: ofRows,
-    ...(isGrid && { ...gridInputs, last: ofRows }),
+    last: ofRows,
+    ...(int8 && int8Inputs(model)),
   }
-  return buildProgram(`decode, ${readout.name}`, types, (inputs) => {
+  const advanced = (inputs: Record<string, Tensor>) => {
     const present: Record<string, Tensor> = {}
-    const grid = isGrid ? (inputs as { [Name in keyof typeof gridInputs | 'last']: Tensor }) : undefined
+    const grid = inputs as { [Name in keyof typeof gridInputs]: Tensor }
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
       ...linearLayers(model, inputs, lora, { fewTokens: true }),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present, grid),
     })
-    const newest = grid ? gather(hidden, grid.last) : hidden
+    const newest = gather(hidden, inputs.last)
     return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
-  })
+  }
+  return buildProgram(`decode, ${readout.name}`, types, advanced, int8 ? int8CopyProgram(model) : undefined)
 }

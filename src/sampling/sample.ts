@@ -15,7 +15,14 @@ import type { BoundTool } from './tools.ts'
 import { withAction } from './with-action.ts'
 
 /** A model with or without an adapter, the latents that it may produce, and the tool that adds to them, if there is one. */
-export type Sampler = { model: ModelDescription; adapter?: LoraAdapter; support: Support; tool?: BoundTool }
+export type Sampler = {
+  model: ModelDescription
+  adapter?: LoraAdapter
+  support: Support
+  tool?: BoundTool
+  /** Draws from a distribution near the policy, by an int8 copy of the frozen weights: for whoever learns from samples of any source. */
+  int8?: boolean
+}
 
 /**
  * A latent for each temperature, above 0. Temperature 1 is the policy itself; logits are divided by others. One uniform
@@ -44,7 +51,7 @@ export async function sampleLatents(
  */
 export async function sampleWithTool(
   lane: Lane,
-  { model, adapter, support, tool }: Sampler,
+  { model, adapter, support, tool, int8 }: Sampler,
   { prompt, temperatures, draws, beginnings }: Sampling,
 ): Promise<Latent[]> {
   const { vocabulary, contextLength } = model.dimensions
@@ -68,7 +75,7 @@ export async function sampleWithTool(
     },
   })
 
-  return withDecoder(lane, { model, adapter }, prompt, drawing, async (decoder) => {
+  return withDecoder(lane, { model, adapter, int8 }, prompt, drawing, async (decoder) => {
     let { drawn } = await decoder.start(choice(0))
     if (beginnings) {
       const first = { parents: beginnings.map(() => 0), tokens: beginnings }

@@ -5,12 +5,14 @@ import {
   type AttributeProto,
   AttributeProtoSchema,
   AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataLocation as DataLocation,
   TensorProto_DataType as DataType,
   GraphProtoSchema,
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
+  StringStringEntryProtoSchema,
   type TensorProto,
   TensorProtoSchema,
   type ValueInfoProto,
@@ -57,12 +59,16 @@ export type OnnxBuilder = {
 
 export const CONTRIB = 'com.microsoft'
 
-/** A graph as the bytes of an ONNX model, and the names of the inputs that it reads. */
+/**
+ * A graph as the bytes of an ONNX model, and the names of the inputs that it reads.
+ * @param constants  which of the inputs are part of the model; their values come, each under its name, as external data
+ */
 export function toOnnx(
   inputs: Record<string, TensorType>,
   outputs: Record<string, Tensor>,
+  constants?: ReadonlySet<string>,
 ): { bytes: Uint8Array; used: Set<string> } {
-  const { model, used } = toModel(inputs, outputs)
+  const { model, used } = toModel(inputs, outputs, constants)
   return { bytes: toBinary(ModelProtoSchema, model), used }
 }
 
@@ -70,6 +76,7 @@ export function toOnnx(
 export function toModel(
   inputs: Record<string, TensorType>,
   outputs: Record<string, Tensor>,
+  constants: ReadonlySet<string> = new Set(),
 ): { model: ModelProto; used: Set<string> } {
   const nodes: NodeProto[] = []
   const initializers: TensorProto[] = []
@@ -149,13 +156,19 @@ export function toModel(
     )
 
   const used = new Set(nodes.flatMap(({ input }) => input).filter((name) => name in inputs))
+  for (const [name, { dtype, shape }] of Object.entries(inputs))
+    if (used.has(name) && constants.has(name)) {
+      const externalData = [create(StringStringEntryProtoSchema, { key: 'location', value: name })]
+      const place = { externalData, dataLocation: DataLocation.EXTERNAL }
+      initializers.push(initializerOf(name, { dtype, shape: shape as number[] }, place))
+    }
   const seen = new Set<string>()
   const graph = create(GraphProtoSchema, {
     name: 'flowtune',
     node: nodes,
     initializer: initializers,
     input: Object.entries(inputs)
-      .filter(([name]) => used.has(name))
+      .filter(([name]) => used.has(name) && !constants.has(name))
       .map(([name, type]) => valueInfoOf(name, type)),
     output: Object.entries(outputs).map(([name, tensor]) => valueInfoOf(name, tensor)),
     valueInfo: valueInfo.filter(({ name }) => !seen.has(name) && seen.add(name)),

@@ -32,6 +32,12 @@ export const trainingSchema = z.strictObject({
     .refine(({ tempered, replay }) => largestOf(tempered) + replay <= 1, 'must not ask for more than all samples')
     .prefault({})
     .describe('where the latents of an update come from; the rest is sampled by the policy itself'),
+  rollouts: z
+    .enum(['exact', 'int8'])
+    .default('exact')
+    .describe(
+      'weights that latents are sampled with: an int8 copy is faster and takes memory; rewards, learning and evaluation keep the exact ones',
+    ),
   latent: z
     .strictObject({
       stop: z.string().min(1).default('.').describe('the text of the token that ends a latent'),

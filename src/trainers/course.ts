@@ -5,6 +5,7 @@ import type { Phase, StepEvent, Warning } from './events.ts'
 import { alternating } from './expectation-maximisation.ts'
 import { updates } from './loop.ts'
 import { methodOf } from './methods/index.ts'
+import { refuseInt8Rollouts } from './rollouts.ts'
 import type { TrainingState } from './state.ts'
 import { beginTraining, prepareTraining, type TrainingMaterial } from './training.ts'
 
@@ -21,6 +22,7 @@ export type Update = { state: TrainingState; events: StepEvent[]; phase?: Phase 
 
 /** @throws UserError for mistakes in config or prompts, before any work */
 export async function prepareCourse(material: TrainingMaterial, config: TrainingConfig): Promise<Course> {
+  if (config.rollouts === 'int8') refuseInt8Rollouts(material.model, config)
   const steps = totalSteps(config)
   if (config.em.rounds > 0) return { steps, ...(await alternating(material, config)) }
   const training = await prepareTraining(material, config, methodOf(config.method))

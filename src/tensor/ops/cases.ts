@@ -269,6 +269,38 @@ export const cases: OpCase[] = [
     expected: [2, 3, 0.5, 1],
     differentiable: [],
   },
+  {
+    op: 'storedValues',
+    inputs: { values: wholes, scale: halves },
+    build: ({ values, scale }) => ops.storedValues(storedInt8([values, scale])),
+    expected: decoded.int8,
+    differentiable: [],
+  },
+  {
+    op: 'integerProduct', // rows whose numbers are whole multiples of a 127th of their largest: nothing is rounded
+    inputs: {
+      x: float32([3, 2], [127, -3, 0.5 * -64, 0.5 * 127, 0, 0]),
+      values: { dtype: 'int8', shape: [2, 3], data: Int8Array.of(1, -2, 127, 4, 5, -127) },
+      scale: float32([3], [1, 0.5, 0.25]),
+    },
+    build: ({ x, values, scale }) => ops.integerProductOp([x, values, scale], undefined),
+    expected: [
+      ...[127 * 1 - 3 * 4, (127 * -2 - 3 * 5) / 2, (127 * 127 + 3 * 127) / 4],
+      ...[-64 * 1 + 127 * 4, (-64 * -2 + 127 * 5) / 2, (-64 * 127 - 127 * 127) / 4], // times a half, which is given apart
+      ...[0, 0, 0],
+    ],
+    differentiable: [],
+  },
+  {
+    op: 'roundedRows', // times its scale, which differs between processors; the second row is all zeros
+    inputs: { x: float32([3, 2], [2, -2, 0, 0, -0.3, 0]) },
+    build: ({ x }) => {
+      const [rows, scale] = ops.roundedRowsOp.all([x], undefined)
+      return ops.mul(ops.toFloat(rows), ops.reshape(scale, [3, 1]))
+    },
+    expected: [2, -2, 0, 0, -0.3, 0],
+    differentiable: [],
+  },
   unary(
     'checkpoint',
     (x) => ops.checkpoint(x, 'layer'),

@@ -9,6 +9,7 @@ import { shapeError } from '../shape.ts'
 import type { Tensor, TensorType } from '../tensor.ts'
 import { emitAfterwards } from './afterwards.ts'
 import { gather } from './gather.ts'
+import { type IntegerMatrix, integerProduct } from './integers.ts'
 import { transpose } from './layout.ts'
 import { matmul } from './matmul.ts'
 
@@ -45,8 +46,16 @@ export function storedTypes(storage: Storage, [rows, columns]: readonly number[]
   }
 }
 
-/** A frozen matrix as symbols: its arrays in the order of `storedTypes`. */
-export type StoredMatrix = { storage: Storage; shape: readonly number[]; parts: readonly Tensor[] }
+/**
+ * A frozen matrix as symbols: its arrays in the order of `storedTypes`, and in programs that have an int8 copy of it that one, as
+ * the layer multiplies with it.
+ */
+export type StoredMatrix = {
+  storage: Storage
+  shape: readonly number[]
+  parts: readonly Tensor[]
+  integers?: IntegerMatrix
+}
 
 type Stored = Pick<StoredMatrix, 'storage' | 'shape'>
 
@@ -84,7 +93,8 @@ export function storedProduct(
   matrix: StoredMatrix,
   { transposed, fewTokens = false }: { transposed: boolean; fewTokens?: boolean },
 ): Tensor {
-  const { storage, shape, parts } = matrix
+  const { storage, shape, parts, integers } = matrix
+  if (integers) return integerProduct(x, integers)
   if (storage !== 'float32') return storedProductOp([x, ...parts], { storage, shape, transposed })
   if (transposed && fewTokens) return transpose(matmul(parts[0], x, { transposeB: true }), [1, 0])
   return matmul(x, parts[0], { transposeB: transposed })
@@ -102,6 +112,16 @@ export const storedRowsOp = defineOp<Stored>('storedRows', {
 export function storedRows({ storage, shape, parts }: StoredMatrix, ids: Tensor): Tensor {
   return storage === 'float32' ? gather(parts[0], ids) : storedRowsOp([ids, ...parts], { storage, shape })
 }
+
+export const storedValuesOp = defineOp<Stored>('storedValues', {
+  outputs: (_, { shape }) => [{ shape, dtype: 'float32' }],
+  emit: (onnx, parts, { storage, shape }) => [decode(onnx, storage, parts, (part) => part, shape)],
+  gradient: 'none',
+})
+
+/** All values of a matrix, at once. */
+export const storedValues = ({ storage, shape, parts }: StoredMatrix): Tensor =>
+  storage === 'float32' ? parts[0] : storedValuesOp(parts, { storage, shape })
 
 /** The float32 values of a matrix, or of what `take` takes of each of its arrays. */
 function decode(

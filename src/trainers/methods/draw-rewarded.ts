@@ -23,9 +23,9 @@ export async function drawRewarded(
     asked,
   }: { place: number; temperatures: readonly number[]; asked?: (latents: readonly Latent[]) => AskedPrefixes },
 ): Promise<Pick<Collected, 'fresh' | 'seconds'>> {
-  const { model, support, random, tool } = run
+  const { model, support, random, tool, config } = run
   const started = performance.now()
-  const sampler = { model: model.description, adapter, support, tool }
+  const sampler = { model: model.description, adapter, support, tool, int8: config.rollouts === 'int8' }
   const draws = random.at('sample', step, place)
   const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
   const sampled = performance.now()

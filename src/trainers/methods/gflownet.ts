@@ -18,6 +18,7 @@ type Batch = Collected & { replayed: Trajectory[][]; temperature: number }
 
 export const gflownet: Method<Batch> = {
   rounds: ({ updatesPerStep }) => updatesPerStep,
+  offPolicy: true,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
   collect: async (lane, run, state, prompt, place) => {
     const { config, random } = run

@@ -54,6 +54,8 @@ export type Beginning = { buffer: ReplayBuffer; critic?: NamedTensors; warning?:
 export type Method<Batch extends Collected = Collected> = {
   /** Updates that a step makes with what it collected. */
   rounds: (config: TrainingConfig) => number
+  /** Is what it learns right wherever its latents come from? Else they are sampled by the exact policy. */
+  offPolicy?: true
   /** Does it learn without rewards? Then prompts may come without one, and none is asked. */
   withoutRewards?: true
   /** The prompts that it can learn from; default: all. @throws UserError, before any work, where there are none */
