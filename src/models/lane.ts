@@ -7,6 +7,7 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
+import { openPromptCache, PROMPT_BYTES, type PromptCache } from './prompt-cache.ts'
 
 export type Lane = {
   readonly runtime: Runtime
@@ -17,6 +18,8 @@ export type Lane = {
    * that is there (the same object) is the same one after an update, and takes its place.
    */
   adapter(adapter: LoraAdapter): Promise<Record<string, ResidentTensor>>
+  /** Prompts that were read. */
+  readonly prompts: PromptCache
 }
 
 /** Lanes that jobs share: a job waits until a lane is free. */
@@ -34,10 +37,11 @@ export type Lanes = {
 
 /**
  * Opens lanes and loads weights into each.
+ * @param promptBytes  that prompts which were read may take, all lanes together
  * @param weights one tensor at a time, so that loading never holds a second copy of the model
  */
 export async function openLanes(
-  { count, ...options }: { count: number } & RuntimeOptions,
+  { count, promptBytes = PROMPT_BYTES, ...options }: { count: number; promptBytes?: number } & RuntimeOptions,
   weights: Iterable<[name: string, tensor: NamedTensors[string]]>,
 ): Promise<Lanes> {
   const runtimes = Array.from({ length: count }, () => openRuntime(options))
@@ -46,7 +50,7 @@ export async function openLanes(
     for (const [i, runtime] of runtimes.entries())
       Object.assign(resident[i], await runtime.upload({ [name]: tensor }, { move: i === count - 1 }))
 
-  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i]))
+  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i], promptBytes / count))
   const waiting: ((lane: Lane) => void)[] = []
   const release = (lane: Lane) => {
     const next = waiting.shift()
@@ -76,11 +80,12 @@ export async function openLanes(
 /** Adapters that a lane holds. */
 const ADAPTERS = 2
 
-function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
+function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, promptBytes: number): Lane {
   const sessions = new Map<string, Promise<Session>>()
   const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
   return {
     runtime,
+    prompts: openPromptCache(runtime, promptBytes),
     session(key, build) {
       const known = sessions.get(key)
       if (known) return known

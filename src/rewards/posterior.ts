@@ -1,6 +1,6 @@
 /** @file The posterior reward: latents that lead from a beginning to a given ending. */
 import { UserError } from '../errors.ts'
-import { type Reading, scorePrefixes } from './prefix-scores.ts'
+import { type Before, type Reading, scorePrefixes } from './prefix-scores.ts'
 import {
   continuationOf,
   defineReward,
@@ -26,7 +26,7 @@ export function posterior({ ending, beginning, ...reading }: { ending: Text; beg
 /** A posterior whose X is what `before` says. */
 export function posteriorAfter(
   name: string,
-  before: (context: RewardContext) => readonly number[],
+  before: (context: RewardContext) => Before,
   { ending, ...reading }: { ending: Text } & Reading,
 ): Reward {
   if (ending.length === 0)

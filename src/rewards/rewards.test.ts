@@ -160,6 +160,31 @@ describe.each(['llama', 'gpt2'])('rewards of %s in one packed pass', (name) => {
   })
   afterAll(() => lanes.dispose())
 
+  test('demonstrations are read once for all prompts', () =>
+    lanes.use(async (lane) => {
+      const reads: (readonly number[])[] = []
+      const prompts: typeof lane.prompts = {
+        use: (asked, read, use) =>
+          lane.prompts.use(
+            asked,
+            () => {
+              reads.push(asked.prompt)
+              return read()
+            },
+            use,
+          ),
+      }
+      const reward = fewShotPosterior({ demonstrations: ['dcba', 'bcd'], separator: 'e', ending: 'a' })
+      const support = { stop: STOP, minTokens: 0, maxTokens: 2 }
+      for (const prompt of [
+        [1, 3],
+        [1, 4, 5],
+        [1, 6],
+      ])
+        await reward.score({ lane: { ...lane, prompts }, model, tokenizer, support, prompt }, [[3, 4], [5]])
+      expect(reads).toEqual([[1, ...spelled('dcbaebcde')]])
+    }))
+
   /** The slow obvious way: one pass for each text, token by token. */
   const naive = async (lane: RewardContext['lane'], given: readonly number[], then: readonly number[]) => {
     const logits = await textLogits(lane, { model }, [...given, ...then])
