@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import * as ort from 'onnxruntime-node'
+import { openOptimised } from './graph-cache.ts'
 import type { DType, HostTensor } from './host-tensor.ts'
 import type { Reply, Request, RunReply } from './messages.ts'
 import { providersOf } from './providers.ts'
@@ -47,7 +48,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
       }
       return
     case 'open': {
-      const session = await ort.InferenceSession.create(request.bytes, {
+      const options: ort.InferenceSession.SessionOptions = {
         executionProviders: providersOf(request.device),
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
@@ -55,7 +56,10 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
         extra: { session: { intra_op: { allow_spinning: '0' } } },
         logSeverityLevel: 4,
-      })
+      }
+      // Other devices compile what the file would hold.
+      const folder = request.device === 'cpu' ? request.graphCache : undefined
+      const session = await openOptimised(request.bytes, options, folder)
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })
       return
