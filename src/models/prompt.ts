@@ -10,7 +10,7 @@ import { promptCacheInputs } from './cache.ts'
 import { weightInputs } from './frozen.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
-import { latentInputs, vector } from './packing.ts'
+import { vector } from './packing.ts'
 import type { PromptRead } from './prompt-cache.ts'
 
 /** What is known of a prompt that was read, as inputs of a program: its keys and values, and its hidden states [prompt, width]. */
@@ -32,7 +32,7 @@ export const withPrompt = <Result>(
       const session = await lane.session(`prompt ${JSON.stringify(adapter?.config)}`, () =>
         promptProgram(model, adapter?.config),
       )
-      const given = { promptTokens: vector(prompt), ...(adapter && (await lane.adapter(adapter))) }
+      const given = { tokens: vector(prompt), ...(adapter && (await lane.adapter(adapter))) }
       return (await session.run(given, Object.keys(promptReadInputs(model)))).kept
     },
     use,
@@ -43,11 +43,11 @@ export function promptProgram(model: ModelDescription, lora?: LoraConfig): Progr
   const types = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
-    promptTokens: latentInputs.promptTokens,
+    tokens: { dtype: 'int64', shape: ['prompt'] } as TensorType,
   }
   return buildProgram('prompt', types, (inputs) => {
     const read: Record<string, Tensor> = {}
-    const { attend, ...tokens } = packedForward({ promptTokens: inputs.promptTokens }, model.dimensions)
+    const { attend, ...tokens } = packedForward({ promptTokens: inputs.tokens }, model.dimensions)
     read.promptHidden = model.hiddenStates({
       ...tokens,
       ...linearLayers(model, inputs, lora),

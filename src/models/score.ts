@@ -100,7 +100,8 @@ async function withHiddenStates<Result>(
     const session = await lane.session(`tree ${JSON.stringify([branches, adapter?.config])}`, () =>
       treeProgram(model, branches, adapter?.config),
     )
-    const given = { ...inputs, ...prompt, ...(adapter && (await lane.adapter(adapter))) }
+    const { promptTokens: _, ...packed } = inputs
+    const given = { ...packed, ...prompt, ...(adapter && (await lane.adapter(adapter))) }
     const { kept } = await session.run(given, ['hidden'])
     try {
       return await use(kept.hidden)
