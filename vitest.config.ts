@@ -7,5 +7,6 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    env: { FLOWTUNE_GRAPH_CACHE: 'off' }, // tests leave nothing in the user's cache folder
   },
 })

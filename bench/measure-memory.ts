@@ -79,6 +79,7 @@ async function measure(size: SizeName, storage: Storage, recompute: Recomputatio
   }
   await lanes.dispose()
   const work = {
+    prompts: 1,
     promptTokens: PROMPT_TOKENS,
     samples: SAMPLES,
     latentTokens: LATENT_TOKENS,

@@ -1,6 +1,7 @@
 /**
  * @file What a method costs: the number of tokens that go through the model's layers, whoever asks for them (the sampler, the
- * policy's score, a reward). Every method is counted in this one unit, so that quality can be held against compute.
+ * policy's score, a reward). Every method is counted in this one unit, so that quality can be held against compute. A prompt counts
+ * whenever it is asked for, also where the lane has kept it: what a method costs does not depend on what ran before it.
  */
 import type { Lane } from '../models/lane.ts'
 
@@ -12,6 +13,12 @@ export function countForwardTokens(lane: Lane): { lane: Lane; forwardTokens: () 
   let tokens = 0
   const counting: Lane = {
     ...lane,
+    prompts: {
+      use: (asked, read, use) => {
+        tokens += asked.prompt.length
+        return lane.prompts.use(asked, read, use)
+      },
+    },
     session: async (key, build) => {
       const session = await lane.session(key, build)
       return {

@@ -23,7 +23,7 @@ export const withCommonOptions = (command: Command) =>
       wholeNumber(1),
     )
 
-export type HoldingOptions = { weights?: Storage; memory?: number }
+export type HoldingOptions = { weights?: Storage; memory?: number; promptCache?: number }
 
 /** How a model is held in memory. */
 export const withHoldingOptions = (command: Command) =>
@@ -32,6 +32,11 @@ export const withHoldingOptions = (command: Command) =>
       new Option('--weights <type>', 'how matrices are held (default: the most exact that fits)').choices(storages),
     )
     .option('--memory <gigabytes>', 'what the process may take (default: what the machine grants)', gigabytes)
+    .option(
+      '--prompt-cache <megabytes>',
+      'for prompts that were read, so that they are not read again (default: 256, if there is as much)',
+      wholeNumber(0),
+    )
 
 function gigabytes(text: string): number {
   const value = Number(text)
@@ -40,9 +45,10 @@ function gigabytes(text: string): number {
 }
 
 /** The options as loading a model takes them. */
-export const holdingOf = ({ weights, memory }: HoldingOptions) => ({
+export const holdingOf = ({ weights, memory, promptCache }: HoldingOptions) => ({
   weights,
   memoryBytes: memory === undefined ? undefined : memory * 1e9,
+  promptBytes: promptCache === undefined ? undefined : promptCache * 1e6,
 })
 
 /** What `--model` takes. */

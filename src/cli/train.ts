@@ -152,7 +152,9 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
     },
     'a run goes on with what its config.json says',
   )
-  const run = await resumeRun(folder, { model, device, threads, onDownload: downloadProgress(stderr) }, fromStep)
+  const { promptBytes } = holdingOf(options)
+  const changes = { model, device, threads, promptBytes, onDownload: downloadProgress(stderr) }
+  const run = await resumeRun(folder, changes, fromStep)
   stderr.write(
     run.state
       ? `going on from the checkpoint of step ${updatesDone(run.state)} of ${totalSteps(run.record.training)}\n`

@@ -4,7 +4,7 @@ import { UserError } from '../errors.ts'
 import type { ModelDescription } from './architecture.ts'
 import { describeContext } from './architecture.ts'
 import { architectures, parameterCount } from './language-model.ts'
-import { hiddenProgram } from './score.ts'
+import { promptProgram } from './prompt.ts'
 
 type Config = Record<string, unknown> & { model_type: string }
 
@@ -16,7 +16,7 @@ const describeConfig = (config: Config): ModelDescription => ({
 /** All that a description says, its forward pass as the graph that it makes. */
 const contentOf = ({ hiddenStates, ...data }: ModelDescription) => ({
   ...data,
-  graph: Buffer.from(hiddenProgram({ hiddenStates, ...data }, false).bytes).toString('base64'),
+  graph: Buffer.from(promptProgram({ hiddenStates, ...data }).bytes).toString('base64'),
 })
 
 const checkpoints = new URL('../../test/golden/checkpoints/', import.meta.url).pathname

@@ -27,46 +27,58 @@ import type { branchInputs, latentContextInput, latentInputs } from './packing.t
 
 type Symbols<Types> = { [Name in keyof Types]: Tensor }
 /** The arrays of packing.ts as symbols. */
-export type Packing = { promptTokens: Tensor } & Partial<
+export type Packing = Partial<
   Symbols<typeof latentInputs> & Symbols<typeof latentContextInput> & Symbols<typeof branchInputs>
 >
+/** Keys and values of a prompt in one layer, [keyValueHeads, prompt, headWidth]. */
+export type PromptStates = { key: Tensor; value: Tensor }
 type Heads = Pick<Dimensions, 'heads' | 'keyValueHeads' | 'headWidth'>
 
-/** Tokens, positions and attention of a packed layout, ready for an architecture's forward pass. */
+/**
+ * Tokens, positions and attention of a packed layout, ready for an architecture's forward pass.
+ * @param cached  the prompt's keys and values in a layer, where it was read before; what is packed then begins with the latents
+ */
 export function packedForward(
   packing: Packing,
   dimensions: Heads,
+  cached?: (layer: number) => PromptStates,
 ): Pick<ForwardContext, 'tokens' | 'positions' | 'attend'> {
-  const { promptTokens, latentTokens, latentPositions, branchTokens, branchPositions } = packing
-  const prompt = promptTokens.shape[0]
+  const { latentTokens, latentPositions, branchTokens, branchPositions } = packing
+  const promptTokens = cached ? undefined : packing.promptTokens
   return {
     tokens: concatPresent([promptTokens, latentTokens, branchTokens], 0),
-    positions: concatPresent([range(prompt), latentPositions, branchPositions], 0),
-    attend: (_layer, query, key, value) => treeAttention(packing, dimensions, query, key, value),
+    positions: concatPresent([promptTokens && range(promptTokens.shape[0]), latentPositions, branchPositions], 0),
+    attend: (layer, query, key, value) => treeAttention(packing, dimensions, { query, key, value }, cached?.(layer)),
   }
 }
 
-function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: Heads, q: Tensor, k: Tensor, v: Tensor) {
+function treeAttention(
+  packing: Packing,
+  { heads, keyValueHeads, headWidth }: Heads,
+  { query: q, key: k, value: v }: { query: Tensor; key: Tensor; value: Tensor },
+  cached?: PromptStates,
+) {
   const shared = heads / keyValueHeads // query heads that share a head of keys and values
   const [tokens] = q.shape
   const { latentRows, latentPlaces, latentContext, branchRows, branchPlaces, branchContext } = packing
-  const prompt = packing.promptTokens.shape[0]
-  const parts = [prompt, latentPlaces, branchPlaces].flatMap((part) =>
-    part === undefined ? [] : [typeof part === 'object' ? part.shape[0] : part],
-  )
+  const promptTokens = cached ? undefined : packing.promptTokens
+  const parts = [promptTokens, latentPlaces, branchPlaces].flatMap((part) => (part ? [part.shape[0]] : []))
   const scale = 1 / Math.sqrt(headWidth)
 
   // [keyValueHeads, shared, tokens, headWidth] and [keyValueHeads, tokens, headWidth]
-  const query = split(transpose(reshape(q, [tokens, keyValueHeads, shared, headWidth]), [1, 2, 0, 3]), parts, 2)
-  const [key, value] = [k, v].map((x) =>
-    split(transpose(reshape(x, [tokens, keyValueHeads, headWidth]), [1, 0, 2]), parts, 1),
-  )
+  const queryParts = split(transpose(reshape(q, [tokens, keyValueHeads, shared, headWidth]), [1, 2, 0, 3]), parts, 2)
+  const query = promptTokens ? queryParts : [undefined, ...queryParts]
+  const [key, value] = [k, v].map((x, i) => [
+    ...(cached ? [i === 0 ? cached.key : cached.value] : []),
+    ...split(transpose(reshape(x, [tokens, keyValueHeads, headWidth]), [1, 0, 2]), parts, 1),
+  ])
+  const prompt = key[0].shape[1]
 
   const self = (rows: Tensor, places: Tensor, part: number, context?: Tensor): Tensor => {
     const [count, length] = rows.shape
     const grid = [keyValueHeads, shared, count, length]
     const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
-    const queries = regroup(query[part], rows, places, { axis: 2 }) // [...grid, headWidth]
+    const queries = regroup(query[part]!, rows, places, { axis: 2 }) // [...grid, headWidth]
     const [keys, values] = [key, value].map((x) => {
       const own = regroup(x[part], rows, places, { axis: 1 })
       return perHead(context ? concat([gather(x[1], context, 1), own], 2) : own)
@@ -87,14 +99,14 @@ function treeAttention(packing: Packing, { heads, keyValueHeads, headWidth }: He
   /** [keyValueHeads, rows, length, headWidth] with an axis that query heads share. */
   const perHead = (x: Tensor) => reshape(x, [keyValueHeads, 1, ...x.shape.slice(1)])
 
-  const promptScores = matmul(reshape(query[0], [keyValueHeads, productOfDims(shared, prompt), headWidth]), key[0], {
-    transposeB: true,
-    scale,
-  })
-  const promptWeights = softmax(add(reshape(promptScores, [keyValueHeads, shared, prompt, prompt]), causalMask(prompt)))
-  const fromPrompt = matmul(reshape(promptWeights, [keyValueHeads, productOfDims(shared, prompt), prompt]), value[0])
+  const ofPrompt = (asked: Tensor): Tensor => {
+    const flat = [keyValueHeads, productOfDims(shared, prompt)]
+    const scores = matmul(reshape(asked, [...flat, headWidth]), key[0], { transposeB: true, scale })
+    const weights = softmax(add(reshape(scores, [keyValueHeads, shared, prompt, prompt]), causalMask(prompt)))
+    return reshape(matmul(reshape(weights, [...flat, prompt]), value[0]), [keyValueHeads, shared, prompt, headWidth])
+  }
   const outputs = [
-    reshape(fromPrompt, [keyValueHeads, shared, prompt, headWidth]),
+    ...(query[0] ? [ofPrompt(query[0])] : []),
     ...(latentRows && latentPlaces ? [self(latentRows, latentPlaces, 1, latentContext)] : []),
     ...(branchRows && branchPlaces && branchContext ? [self(branchRows, branchPlaces, 2, branchContext)] : []),
   ]

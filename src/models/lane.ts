@@ -8,6 +8,7 @@ import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Device } from '../runtime/providers.ts'
 import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
+import { openPromptCache, PROMPT_BYTES, type PromptCache } from './prompt-cache.ts'
 
 export type Lane = {
   readonly runtime: Runtime
@@ -18,6 +19,8 @@ export type Lane = {
    * that is there (the same object) is the same one after an update, and takes its place.
    */
   adapter(adapter: LoraAdapter): Promise<Record<string, ResidentTensor>>
+  /** Prompts that were read. */
+  readonly prompts: PromptCache
 }
 
 /** Lanes that jobs share: a job waits until a lane is free. */
@@ -36,10 +39,11 @@ export type Lanes = {
 
 /**
  * Opens lanes and loads weights into each.
+ * @param promptBytes  that prompts which were read may take, all lanes together
  * @param weights one tensor at a time, so that loading never holds a second copy of the model
  */
 export async function openLanes(
-  { count, ...options }: { count: number } & RuntimeOptions,
+  { count, promptBytes = PROMPT_BYTES, ...options }: { count: number; promptBytes?: number } & RuntimeOptions,
   weights: Iterable<[name: string, tensor: NamedTensors[string]]>,
 ): Promise<Lanes> {
   const runtimes = Array.from({ length: count }, () => openRuntime(options))
@@ -48,7 +52,7 @@ export async function openLanes(
     for (const [i, runtime] of runtimes.entries())
       Object.assign(resident[i], await runtime.upload({ [name]: tensor }, { move: i === count - 1 }))
 
-  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i]))
+  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i], promptBytes / count))
   const waiting: ((lane: Lane) => void)[] = []
   const release = (lane: Lane) => {
     const next = waiting.shift()
@@ -79,7 +83,7 @@ export async function openLanes(
 /** Adapters that a lane holds. */
 const ADAPTERS = 2
 
-function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): Lane {
+function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, promptBytes: number): Lane {
   const sessions = new Map<string, Promise<Session>>()
   const boundTo = ({ inputs }: Program) =>
     Object.fromEntries(Object.entries(weights).filter(([name]) => name in inputs))
@@ -96,6 +100,7 @@ function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>): La
   const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
   return {
     runtime,
+    prompts: openPromptCache(runtime, promptBytes),
     session(key, build) {
       const known = sessions.get(key)
       if (known) return known

@@ -13,7 +13,7 @@ import { gpt2 } from './gpt2.ts'
 import { gptj } from './gptj.ts'
 import { type Lanes, openLanes } from './lane.ts'
 import { llama } from './llama.ts'
-import { availableBytes, ORDINARY_WORK, planMemory, type Workload } from './memory.ts'
+import { availableBytes, ORDINARY_WORK, planMemory, promptBytesWithin, type Workload } from './memory.ts'
 import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
 import { qwen2 } from './qwen2.ts'
@@ -47,6 +47,8 @@ export type LoadOptions = {
   memoryBytes?: number
   /** What a step will work on, by which memory is planned; default: 64 latents of 16 tokens after a prompt of 64. */
   work?: Workload
+  /** Bytes that prompts may take which were read, so that they need not be read again; default 256 MB, if a step leaves as much. */
+  promptBytes?: number
   /** How the model is to be held, all said: no planning. */
   holding?: Holding
   /** Threads in all; default: the cores that this process may use. */
@@ -73,14 +75,15 @@ export async function loadLanguageModel(spec: string, options: LoadOptions = {})
   await refuseAbsentDevice(options.device ?? 'cpu')
   const path = await localModel(spec, { onProgress: options.onDownload })
   const outline = await outlineModel(path)
-  return withWeights(outline, options.holding ?? planHolding(outline.description, options), options)
+  const holding = options.holding ?? planHolding(outline.description, options)
+  return withWeights(outline, holding, { ...options, promptBytes: planPrompts(outline.description, holding, options) })
 }
 
 /** A model of which all but the weights is there. @throws UserError where they are damaged or another model's */
 export const withWeights = async (
   outline: ModelOutline,
   holding: Holding,
-  options: Pick<LoadOptions, 'threads' | 'device'>,
+  options: Pick<LoadOptions, 'threads' | 'device' | 'promptBytes'>,
 ): Promise<LanguageModel> => ({
   ...outline,
   ...(await loadWeights(outline.path, { ...outline.description, ...holding }, options)),
@@ -119,18 +122,30 @@ function checkVocabulary({ vocabularySize }: Tokenizer, { dimensions }: ModelDes
   })
 }
 
+/** Bytes that prompts may take which were read. */
+export const planPrompts = (
+  description: ModelDescription,
+  holding: Holding,
+  { threads = grantedCores(), device, promptBytes, ...options }: LoadOptions,
+): number => {
+  const work = options.work ?? ORDINARY_WORK
+  const lanes = laneShape(description, threads, device).count
+  const limit = options.memoryBytes ?? availableBytes()
+  return promptBytesWithin(description, holding, { work, lanes, availableBytes: limit }, promptBytes)
+}
+
 /** The same without a tokenizer, for checkpoints that have none. */
 export async function loadWeights(
   path: string,
   description: ModelDescription,
-  { threads = grantedCores(), device = 'cpu' }: LoadOptions = {},
+  { threads = grantedCores(), device = 'cpu', promptBytes }: LoadOptions = {},
 ) {
   await refuseAbsentDevice(device)
   const weights = modelFiles(path).openWeights()
   try {
     const names = storedNames(weights, description)
     const lanes = await openLanes(
-      laneShape(description, threads, device),
+      { ...laneShape(description, threads, device), promptBytes },
       storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
     )
     return { description, lanes, dispose: () => lanes.dispose() }

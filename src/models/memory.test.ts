@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { recomputations } from './architecture.ts'
 import { architectures, describeModel } from './language-model.ts'
-import { expectedBytes, ORDINARY_WORK, planMemory, storedBytes } from './memory.ts'
+import { expectedBytes, ORDINARY_WORK, planMemory, promptBytesWithin, readPromptBytes, storedBytes } from './memory.ts'
+import { PROMPT_BYTES } from './prompt-cache.ts'
 
 const embedded = describeModel(new URL('../../models/stories260K', import.meta.url).pathname)
 /** GPT-2 XL's shape. */
@@ -66,4 +67,19 @@ test('training every weight is counted: the weights, their gradients, moments an
   expect(() =>
     planMemory(large, { work: { ...ORDINARY_WORK, trained: parameters }, lanes: 1, availableBytes: 24e9 }),
   ).toThrow(/are available; choose/)
+})
+
+test('prompts that were read get what a step leaves, and no more than is asked for', () => {
+  const held = { storage: 'float16', recompute: 'layers' } as const
+  const step = expectedBytes(large, held, ORDINARY_WORK)
+  const given = (availableBytes: number, most?: number) =>
+    promptBytesWithin(large, held, { work: ORDINARY_WORK, lanes: 1, availableBytes }, most)
+  expect(given(2 * step)).toBe(PROMPT_BYTES)
+  expect(given(step + 5e6)).toBe(5e6)
+  expect(given(step - 1)).toBe(0)
+  expect(given(2 * step, 0)).toBe(0)
+  // keys and values of 25 heads of 64 in 48 layers, and a hidden state of 1600
+  expect(readPromptBytes(large.dimensions, { ...ORDINARY_WORK, prompts: 3, promptTokens: 10 })).toBe(
+    3 * 10 * 4 * (2 * 48 * 25 * 64 + 1600),
+  )
 })

@@ -14,6 +14,7 @@ import {
 } from './architecture.ts'
 import { storageOf } from './frozen.ts'
 import { int8CopyBytes } from './int8-copy.ts'
+import { PROMPT_BYTES } from './prompt-cache.ts'
 
 /** Bytes that a weight takes, scales and zero points of blocks included. */
 const BYTES: Record<Storage, number> = { float32: 4, float16: 2, int8: 1 + 2 / BLOCK, int4: 0.5 + 3 / BLOCK }
@@ -27,6 +28,7 @@ export function storedBytes(config: ConfigDescription, storage: Storage): number
 
 /** What a step works on at a time: the latents of one prompt. */
 export type Workload = {
+  prompts: number
   promptTokens: number
   samples: number
   latentTokens: number
@@ -40,6 +42,7 @@ export type Workload = {
 
 /** A step of ordinary size, for whoever does not train, or knows no better. */
 export const ORDINARY_WORK: Workload = {
+  prompts: 64,
   promptTokens: 64,
   samples: 64,
   latentTokens: 16,
@@ -93,6 +96,20 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
       GRADIENT_COPIES * FLOAT * work.trained,
   }
 }
+
+/** Bytes that prompts may take which were read: what is asked for, as far as a step leaves it. */
+export const promptBytesWithin = (
+  config: ConfigDescription,
+  holding: Holding,
+  { work, lanes, availableBytes }: { work: Workload; lanes: number; availableBytes: number },
+  most = PROMPT_BYTES,
+): number => Math.min(most, Math.max(0, availableBytes - expectedBytes(config, holding, work, lanes)))
+
+/** Bytes of the prompts of a workload once all have been read: their keys and values in every layer, and their hidden states. */
+export const readPromptBytes = (
+  { layers, keyValueHeads, headWidth, width }: ConfigDescription['dimensions'],
+  { prompts, promptTokens }: Workload,
+): number => FLOAT * prompts * promptTokens * (2 * layers * keyValueHeads * headWidth + width)
 
 /** What decoding a matrix takes, in multiples of its float32 form. */
 const WORKSPACE: Record<Storage, number> = { float32: 0, float16: 1, int8: 2.2, int4: 2.2 }

@@ -1,11 +1,11 @@
 /**
- * @file Log-probabilities of given tokens in one packed pass: of latents after a prompt, and of branches after prefixes
- * of the latents. Used by rewards (under the reference model) and to score a text (with or without an adapter).
+ * @file Log-probabilities of given tokens in one packed pass: of latents after a prompt, which is read before or was, and of
+ * branches after prefixes of the latents. Used by rewards (under the reference model) and to score a text (with or without an adapter).
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { div, gather, reshape, sub } from '../tensor/ops/index.ts'
+import { concat, div, gather, reshape, sub } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -26,6 +26,7 @@ import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
 import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
 import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
+import { promptReadInputs, withPrompt } from './prompt.ts'
 
 /**
  * One question: log p(`token` | all that leads to and includes the packed token `after`). With `mayStop` it is
@@ -59,7 +60,7 @@ export async function scoreTree(
 ): Promise<Float64Array> {
   const packed = packTree(tree)
   const questions = ask(packed)
-  return withHiddenStates(lane, model, adapter, packed, async (hidden) => {
+  return withHiddenStates(lane, { model, adapter }, tree, packed, async (hidden) => {
     const answers = new Float64Array(questions.length)
     for (const within of [true, false]) {
       const indices = [...questions.keys()].filter((i) => (questions[i].mayStop !== undefined) === within)
@@ -78,31 +79,36 @@ export async function textLogits(
   { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
   tokens: readonly number[],
 ): Promise<Float32Array> {
-  const packed = packTree({ prompt: tokens, latents: [] })
-  return withHiddenStates(lane, model, adapter, packed, async (hidden) => {
+  return withPrompt(lane, { model, adapter }, tokens, async ({ promptHidden: hidden }) => {
     const session = await lane.session(`logits ${headKey(adapter)}`, () => logitsProgram(model, adapter?.config))
     const { outputs } = await session.run({ hidden, ...(adapter && (await lane.adapter(adapter))) })
     return (outputs.logits.data as Float32Array).slice(0, tokens.length * model.dimensions.vocabulary)
   })
 }
 
+/** Hidden states of all tokens of a tree. The prompt is read by itself, whether it was read before or not: so the result is the same. */
 async function withHiddenStates<Result>(
   lane: Lane,
-  model: ModelDescription,
-  adapter: LoraAdapter | undefined,
+  { model, adapter }: { model: ModelDescription; adapter?: LoraAdapter },
+  tree: Pick<Tree, 'prompt' | 'latents'>,
   { inputs }: PackedTree,
   use: (hidden: ResidentTensor) => Promise<Result>,
 ): Promise<Result> {
-  const branches = 'branchTokens' in inputs
-  const session = await lane.session(`hidden states ${JSON.stringify([branches, adapter?.config])}`, () =>
-    hiddenProgram(model, branches, adapter?.config),
-  )
-  const { kept } = await session.run({ ...inputs, ...(adapter && (await lane.adapter(adapter))) }, ['hidden'])
-  try {
-    return await use(kept.hidden)
-  } finally {
-    await lane.runtime.release([kept.hidden])
-  }
+  return withPrompt(lane, { model, adapter }, tree.prompt, async (prompt) => {
+    if (tree.latents.length === 0) return use(prompt.promptHidden)
+    const branches = 'branchTokens' in inputs
+    const session = await lane.session(`tree ${JSON.stringify([branches, adapter?.config])}`, () =>
+      treeProgram(model, branches, adapter?.config),
+    )
+    const { promptTokens: _, ...packed } = inputs
+    const given = { ...packed, ...prompt, ...(adapter && (await lane.adapter(adapter))) }
+    const { kept } = await session.run(given, ['hidden'])
+    try {
+      return await use(kept.hidden)
+    } finally {
+      await lane.runtime.release([kept.hidden])
+    }
+  })
 }
 
 /** Questions by the hidden state that they ask, a bounded number of logits at a time. */
@@ -169,20 +175,25 @@ const hiddenType = (model: ModelDescription): TensorType => ({
   shape: ['tokens', model.dimensions.width],
 })
 
-export function hiddenProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
+/** A tree over a prompt that was read before. → the hidden states of both, [tokens, width], those of the prompt first */
+function treeProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
+  const { promptTokens: _, ...latents } = latentInputs
   const types = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
-    ...latentInputs,
+    ...promptReadInputs(model),
+    ...latents,
     ...latentContextInput,
     ...(branches && branchInputs),
   }
-  return buildProgram('hidden states', types, (inputs) => ({
-    hidden: model.hiddenStates({
-      ...packedForward(inputs as Packing, model.dimensions),
+  return buildProgram('tree', types, (inputs) => {
+    const cached = (layer: number) => ({ key: inputs[`promptKey.${layer}`], value: inputs[`promptValue.${layer}`] })
+    const hidden = model.hiddenStates({
+      ...packedForward(inputs as Packing, model.dimensions, cached),
       ...linearLayers(model, inputs, lora),
-    }),
-  }))
+    })
+    return { hidden: concat([inputs.promptHidden, hidden], 0) }
+  })
 }
 
 function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraConfig): Program {

@@ -1,7 +1,15 @@
 /** @file Rewards made of rewards: product, power, and terms that a reward temperature leaves alone. */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { UserError } from '../errors.ts'
-import { type PrefixRewards, type PrefixValues, type Reward, sumParts } from './reward.ts'
+import { scoreTogether } from './likelihood.ts'
+import {
+  type PrefixRewards,
+  type PrefixValues,
+  type Reward,
+  type RewardContext,
+  type ScoreLatents,
+  sumParts,
+} from './reward.ts'
 
 /**
  * R = Π R_k. Its parts are those of its factors; where two have a part of the same name, the later ones are called by
@@ -15,8 +23,13 @@ export function product(...factors: readonly Reward[]): Reward {
     score: async (context, latents) => {
       const parts: Record<string, PrefixValues> = {}
       const untempered: string[] = []
-      for (const { name: factor, score } of factors) {
-        const scored = await score(context, latents)
+      const all = await scoreTogether(
+        factors.map(({ score }) => score),
+        context,
+        latents,
+      )
+      for (const [k, scored] of all.entries()) {
+        const factor = factors[k].name
         for (const [name, values] of Object.entries(termsOf(factor, scored))) {
           const unique = freeName([name, `${factor} ${name}`], parts)
           parts[unique] = values
@@ -35,29 +48,33 @@ export function product(...factors: readonly Reward[]): Reward {
 export function power(reward: Reward, exponent: number): Reward {
   if (!Number.isFinite(exponent))
     throw new UserError({ what: `exponent ${exponent}`, where: `reward "${reward.name}"`, fix: 'give a finite number' })
-  return {
-    ...reward,
-    name: `${reward.name}^${exponent}`,
-    score: async (context, latents) => {
-      const scored = await reward.score(context, latents)
-      const raised = Object.entries(termsOf(reward.name, scored)).map(([name, values]) => [
-        name,
-        times(values, exponent),
-      ])
-      return { ...sumParts(context, latents, Object.fromEntries(raised)), untempered: scored.untempered }
-    },
-  }
+  const raised = changed(reward, (context, latents, scored) => {
+    const parts = Object.entries(termsOf(reward.name, scored)).map(([name, values]) => [name, times(values, exponent)])
+    return { ...sumParts(context, latents, Object.fromEntries(parts)), untempered: scored.untempered }
+  })
+  return { ...raised, name: `${reward.name}^${exponent}` }
 }
 
 /** The same reward, of which a reward temperature tempers nothing: c(Z) in p(Z | X)^(1/T) · c(Z). */
-export const untempered = (reward: Reward): Reward => ({
-  ...reward,
-  score: async (context, latents): Promise<PrefixRewards> => {
-    const scored = await reward.score(context, latents)
+export const untempered = (reward: Reward): Reward =>
+  changed(reward, (_context, _latents, scored): PrefixRewards => {
     const parts = termsOf(reward.name, scored)
     return { ...scored, parts, untempered: Object.keys(parts) }
-  },
-})
+  })
+
+/** A reward with another value made of its own. What it asks stays the same. */
+function changed(
+  reward: Reward,
+  change: (context: RewardContext, latents: readonly (readonly number[])[], scored: PrefixRewards) => PrefixRewards,
+): Reward {
+  const { likelihood } = reward.score
+  const score: ScoreLatents = async (context, latents) => change(context, latents, await reward.score(context, latents))
+  score.likelihood = likelihood && {
+    ask: likelihood.ask,
+    answer: (context, latents, found) => change(context, latents, likelihood.answer(context, latents, found)),
+  }
+  return { ...reward, score }
+}
 
 /** The same reward under a reference model that has an adapter of its own. */
 export const underReference = (reward: Reward, adapter: LoraAdapter): Reward => ({

@@ -23,10 +23,10 @@ export function fewShotPosterior({
       fix: 'give some, or use "posterior"',
     })
   const text = demonstrations.map((demonstration) => demonstration + separator).join('')
-  const before = ({ prompt, tokenizer }: RewardContext) => [
-    ...tokenizer.encode(text, { addSpecialTokens: true }), // no latent follows it: its last spaces are its own
-    ...(beginning === undefined ? withoutStart(prompt, tokenizer.bosToken) : continuationOf(beginning, tokenizer)),
-  ]
+  const before = ({ prompt, tokenizer }: RewardContext) => ({
+    shared: tokenizer.encode(text, { addSpecialTokens: true }), // no latent follows it: its last spaces are its own
+    own: beginning === undefined ? withoutStart(prompt, tokenizer.bosToken) : continuationOf(beginning, tokenizer),
+  })
   return posteriorAfter('few-shot posterior', before, options)
 }
 

@@ -2,8 +2,9 @@
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import { checkLabels, type LabelOptions, labelScores } from './label-scores.ts'
+import { defineLikelihood } from './likelihood.ts'
 import { type Reading, scoreEndings } from './prefix-scores.ts'
-import { continuationOf, defineReward, documentStart, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
+import { continuationOf, documentStart, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
 import { textReward } from './text-scores.ts'
 
 /**
@@ -22,12 +23,14 @@ export function labelLikelihood({
   const labels = { endings, label }
   checkLabels(labels, 'label')
   if (model) return askedOf(model, labels, beginning)
-  return defineReward('label', async (context, latents) => {
-    const { tokenizer } = context
-    const prompt = beginning === undefined ? context.prompt : tokensOf(beginning, tokenizer)
-    const texts = Object.values(endings).map((ending) => continuationOf(ending, tokenizer))
-    const scores = await scoreEndings(context, prompt, latents, texts, reading)
-    return sumParts(context, latents, { label: labelScores(labels, scores.endings, true) })
+  return defineLikelihood('label', {
+    ask: ({ prompt, tokenizer }) => ({
+      before: beginning === undefined ? prompt : tokensOf(beginning, tokenizer),
+      endings: Object.values(endings).map((ending) => continuationOf(ending, tokenizer)),
+      reading,
+    }),
+    answer: (context, latents, found) =>
+      sumParts(context, latents, { label: labelScores(labels, found.endings, true) }),
   })
 }
 

@@ -1,15 +1,8 @@
 /** @file The posterior reward: latents that lead from a beginning to a given ending. */
 import { UserError } from '../errors.ts'
-import { type Reading, scorePrefixes } from './prefix-scores.ts'
-import {
-  continuationOf,
-  defineReward,
-  type Reward,
-  type RewardContext,
-  sumParts,
-  type Text,
-  tokensOf,
-} from './reward.ts'
+import { defineLikelihood } from './likelihood.ts'
+import type { Before, Reading } from './prefix-scores.ts'
+import { continuationOf, type Reward, type RewardContext, sumParts, type Text, tokensOf } from './reward.ts'
 
 /**
  * R(z_1..z_i ⊤) = p(z_1..z_i ⊤ Y | X) under the reference model (Hu et al. 2024, section 3.1; with X a beginning and Y an
@@ -26,7 +19,7 @@ export function posterior({ ending, beginning, ...reading }: { ending: Text; beg
 /** A posterior whose X is what `before` says. */
 export function posteriorAfter(
   name: string,
-  before: (context: RewardContext) => readonly number[],
+  before: (context: RewardContext) => Before,
   { ending, ...reading }: { ending: Text } & Reading,
 ): Reward {
   if (ending.length === 0)
@@ -35,8 +28,12 @@ export function posteriorAfter(
       where: 'reward',
       fix: 'give a text, or use "tempered"',
     })
-  return defineReward(name, async (context, latents) => {
-    const after = continuationOf(ending, context.tokenizer)
-    return sumParts(context, latents, { ...(await scorePrefixes(context, before(context), latents, after, reading)) })
+  return defineLikelihood(name, {
+    ask: (context) => ({
+      before: before(context),
+      endings: [continuationOf(ending, context.tokenizer)],
+      reading,
+    }),
+    answer: (context, latents, { latent, endings }) => sumParts(context, latents, { latent, ending: endings[0] }),
   })
 }

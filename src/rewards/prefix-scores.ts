@@ -3,6 +3,7 @@
  * pass over the prefix tree of all latents, so that what they share is computed once.
  */
 import { UserError } from '../errors.ts'
+import type { Tree } from '../models/prefix-tree.ts'
 import { type Places, type Question, scoreTree } from '../models/score.ts'
 import type { Inserted } from '../sampling/latent.ts'
 import { innerBias, isTerminable } from '../sampling/support.ts'
@@ -30,32 +31,36 @@ export type PrefixScores = {
 
 type ScoringContext = Asked & Pick<RewardContext, 'lane' | 'model' | 'adapter'>
 
+/** The X of a density. What other X begin with, too, such as demonstrations, may stand apart: it is read once for all of them. */
+export type Before = readonly number[] | { shared: readonly number[]; own: readonly number[] }
+
 /**
- * @param prompt the X of the density
+ * @param before the X of the density
  * @param ending the Y that follows ⊤; may be empty
  * @returns values at every prefix, nats; ⊤ and the ending are not scored where the reward is not asked for
  */
 export async function scorePrefixes(
   context: ScoringContext,
-  prompt: readonly number[],
+  before: Before,
   latents: readonly (readonly number[])[],
   ending: readonly number[],
   reading: Reading = {},
 ): Promise<PrefixScores> {
-  const { latent, endings } = await scoreEndings(context, prompt, latents, [ending], reading)
+  const { latent, endings } = await scoreEndings(context, before, latents, [ending], reading)
   return { latent, ending: endings[0] }
 }
 
 /** The same for several endings, each on its own. @throws UserError where the context is too short for them */
 export async function scoreEndings(
   context: ScoringContext,
-  prompt: readonly number[],
+  before: Before,
   latents: readonly (readonly number[])[],
   endings: readonly (readonly number[])[],
   { stopInText = true, countInserted = true }: Reading = {},
 ): Promise<{ latent: PrefixValues; endings: PrefixValues[] }> {
   const { lane, model, adapter, support, inserted } = context
-  requireRoom(context, prompt, latents, endings)
+  const { shared, own } = 'shared' in before ? before : { shared: before, own: [] }
+  requireRoom(context, shared.length + own.length, latents, endings)
   if (latents.length === 0) return { latent: [], endings: endings.map(() => []) }
 
   // Latents repeat, and what they share is asked once: each distinct prefix has one place in the answers.
@@ -77,7 +82,8 @@ export async function scoreEndings(
     : undefined
   // What a tool inserted is no choice within the limits; its likelihood is that of the whole vocabulary.
   const within = (actions: number) => limits && { mayStop: isTerminable(support, actions) }
-  const ask = ({ latentToken, branchToken }: Places) => {
+  const ask = ({ latentToken: ofTree, branchToken }: Places) => {
+    const latentToken = (latent: number, i: number) => ofTree(latent, own.length + i)
     const steps: Question[] = states.slice(1).map(({ latent, prefix, actions, isInserted }) => ({
       after: latentToken(latent, prefix - 2),
       token: latents[latent][prefix - 1],
@@ -105,7 +111,7 @@ export async function scoreEndings(
   const answers = await scoreTree(
     lane,
     { model, adapter },
-    { prompt, latents: [...latents, ...starts], branches },
+    treeAfter(shared, own, { latents: [...latents, ...starts], branches }),
     ask,
     limits,
   )
@@ -130,10 +136,21 @@ export async function scoreEndings(
   }
 }
 
+/** The tree over `shared`, in which all latents begin with `own`: its tokens are one chain that they share. */
+const treeAfter = (
+  prompt: readonly number[],
+  own: readonly number[],
+  { latents, branches }: Required<Pick<Tree, 'latents' | 'branches'>>,
+): Tree => ({
+  prompt,
+  latents: latents.map((latent) => [...own, ...latent]),
+  branches: branches.map(({ prefix, ...branch }) => ({ ...branch, prefix: own.length + prefix })),
+})
+
 /** The longest text must fit; without latents, the longest that there may be. */
 function requireRoom(
   { model, support }: ScoringContext,
-  prompt: readonly number[],
+  before: number,
   latents: readonly (readonly number[])[],
   endings: readonly (readonly number[])[],
 ) {
@@ -142,9 +159,9 @@ function requireRoom(
     texts.reduce((most, { length }) => Math.max(most, length), 0)
   const latent = latents.length > 0 ? longest(latents) : support.maxTokens
   const ending = longest(endings)
-  if (prompt.length + latent + 1 + ending <= contextLength) return
+  if (before + latent + 1 + ending <= contextLength) return
   throw new UserError({
-    what: `its text takes ${prompt.length} + ${latent + 1} + ${ending} tokens (what is before the latent, latent, ending), and the model reads ${contextLength}`,
+    what: `its text takes ${before} + ${latent + 1} + ${ending} tokens (what is before the latent, latent, ending), and the model reads ${contextLength}`,
     where: 'reward',
     fix: 'give fewer demonstrations, shorten the texts, or lower latent.maxTokens',
   })

@@ -9,6 +9,7 @@ import type { Lane } from '../models/lane.ts'
 import { type Inserted, statesOf } from '../sampling/latent.ts'
 import { isTerminable, type Support } from '../sampling/support.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import type { Before, Reading } from './prefix-scores.ts'
 
 /** What a reward may look at. */
 export type RewardContext = {
@@ -49,7 +50,21 @@ export type Reward = {
   check?: (context: RewardContext) => Promise<void>
 }
 
-export type ScoreLatents = (context: RewardContext, latents: readonly (readonly number[])[]) => Promise<PrefixRewards>
+export type ScoreLatents = {
+  (context: RewardContext, latents: readonly (readonly number[])[]): Promise<PrefixRewards>
+  /** What it is made of, where it follows from likelihoods alone (likelihood.ts). */
+  likelihood?: Likelihood
+}
+
+/** Likelihoods under the reference model, and the reward that follows from them. */
+export type Likelihood = {
+  ask: (context: RewardContext) => { before: Before; endings: readonly (readonly number[])[]; reading: Reading }
+  answer: (
+    context: RewardContext,
+    latents: readonly (readonly number[])[],
+    found: { latent: PrefixValues; endings: readonly PrefixValues[] },
+  ) => PrefixRewards
+}
 
 /** A reward that checks what it was given by scoring no latents at all. */
 export const defineReward = (name: string, score: ScoreLatents): Reward & Required<Pick<Reward, 'check'>> => ({

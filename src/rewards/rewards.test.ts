@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readPeftFolder } from '../adapters/peft.ts'
 import { logSumExp } from '../log-space.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lanes } from '../models/lane.ts'
@@ -6,7 +7,7 @@ import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import { type Draws, seededRandom } from '../random.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
-import { power, product, untempered } from './compose.ts'
+import { power, product, underReference, untempered } from './compose.ts'
 import { constrained } from './constrained.ts'
 import { contrastive } from './contrastive.ts'
 import { explicit } from './explicit.ts'
@@ -159,6 +160,67 @@ describe.each(['llama', 'gpt2'])('rewards of %s in one packed pass', (name) => {
     ;({ description: model, lanes } = await loadWeights(folder, describeModel(folder), { threads: 1 }))
   })
   afterAll(() => lanes.dispose())
+
+  test('a product reads latents once for factors that read them after the same X', () =>
+    lanes.use(async (lane) => {
+      const trees: string[] = []
+      const session: typeof lane.session = async (key, build) => {
+        const opened = await lane.session(key, build)
+        if (!key.startsWith('tree')) return opened
+        return {
+          ...opened,
+          run: (...given) => {
+            trees.push(key)
+            return opened.run(...given)
+          },
+        }
+      }
+      const context = { lane: { ...lane, session }, model, tokenizer, prompt: [1, 3] }
+      const score = (reward: Reward) =>
+        reward.score({ ...context, support: { stop: STOP, minTokens: 0, maxTokens: 2 } }, [[3, 4], [5]])
+      const factors = [tempered(), power(labelLikelihood(labels), 8), posterior({ ending: 'da' }), tempered()]
+      const together = await score(product(...factors))
+      expect(trees).toHaveLength(1)
+      const apart = await Promise.all(factors.map(score))
+      for (const [n, row] of together.logReward.entries())
+        for (const [i, value] of row.entries())
+          expect(value).toBeCloseTo(
+            apart.map(({ logReward }) => logReward[n][i]).reduce((a, b) => a + b),
+            3,
+          )
+
+      trees.length = 0
+      const others = [posterior({ ending: 'da', beginning: X }), tempered({ stopInText: false })]
+      await score(
+        product(...factors, ...others, underReference(tempered(), readPeftFolder(`${golden}../adapters/${name}`))),
+      )
+      expect(trees).toHaveLength(4)
+    }))
+
+  test('demonstrations are read once for all prompts', () =>
+    lanes.use(async (lane) => {
+      const reads: (readonly number[])[] = []
+      const prompts: typeof lane.prompts = {
+        use: (asked, read, use) =>
+          lane.prompts.use(
+            asked,
+            () => {
+              reads.push(asked.prompt)
+              return read()
+            },
+            use,
+          ),
+      }
+      const reward = fewShotPosterior({ demonstrations: ['dcba', 'bcd'], separator: 'e', ending: 'a' })
+      const support = { stop: STOP, minTokens: 0, maxTokens: 2 }
+      for (const prompt of [
+        [1, 3],
+        [1, 4, 5],
+        [1, 6],
+      ])
+        await reward.score({ lane: { ...lane, prompts }, model, tokenizer, support, prompt }, [[3, 4], [5]])
+      expect(reads).toEqual([[1, ...spelled('dcbaebcde')]])
+    }))
 
   /** The slow obvious way: one pass for each text, token by token. */
   const naive = async (lane: RewardContext['lane'], given: readonly number[], then: readonly number[]) => {

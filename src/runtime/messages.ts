@@ -2,8 +2,8 @@
 import type { HostTensor, NamedTensors } from './host-tensor.ts'
 import type { Device } from './providers.ts'
 
-/** Where a session runs, and on how many threads. */
-export type Placement = { device: Device; threads: number }
+/** Where a session runs, on how many threads, and the folder of graphs that were optimised before, if there is one. */
+export type Placement = { device: Device; threads: number; graphCache?: string }
 
 /** Resident tensors and sessions are known by numbers that the main thread chooses. */
 export type Request = { id: number } & (

@@ -1,5 +1,6 @@
 /** @file The runtime of Node: onnxruntime-node in a worker thread behind the contract of session.ts. */
 import { Worker } from 'node:worker_threads'
+import { graphCacheFolder } from './graph-folder.ts'
 import type { HostTensor, NamedTensors } from './host-tensor.ts'
 import type { Placement, Reply, RequestBody, RunReply } from './messages.ts'
 import { checkInputs, type Program, type ResidentTensor, type Runtime, type Session } from './session.ts'
@@ -13,7 +14,11 @@ export type RuntimeOptions = Partial<Placement>
  * asked for. `dispose` ends the worker and with it every session and resident tensor; it waits for
  * the runs that were asked for before.
  */
-export function openRuntime({ device = 'cpu', threads = grantedCores() }: RuntimeOptions = {}): Runtime {
+export function openRuntime({
+  device = 'cpu',
+  threads = grantedCores(),
+  graphCache = graphCacheFolder(),
+}: RuntimeOptions = {}): Runtime {
   const worker = startWorker()
   const waiting = new Map<number, { resolve: (result?: RunReply) => void; reject: (error: Error) => void }>()
   let lastId = 0
@@ -65,7 +70,7 @@ export function openRuntime({ device = 'cpu', threads = grantedCores() }: Runtim
       const session = ++lastId
       const { name, bytes } = program
       const given = { bound: numbersOf(bound), constants: numbersOf(constants) }
-      await ask({ kind: 'open', session, name, bytes, ...given, device, threads })
+      await ask({ kind: 'open', session, name, bytes, ...given, device, threads, graphCache })
       return {
         run: (inputs, keep = []) => run(program, session, { ...bound, ...constants }, inputs, keep),
         dispose: async () => void (await ask({ kind: 'close', session })),

@@ -4,6 +4,7 @@
  */
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import * as ort from 'onnxruntime-node'
+import { openOptimised } from './graph-cache.ts'
 import type { DType, HostTensor } from './host-tensor.ts'
 import type { Reply, Request, RunReply } from './messages.ts'
 import { providersOf } from './providers.ts'
@@ -47,7 +48,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
       }
       return
     case 'open': {
-      const session = await ort.InferenceSession.create(request.bytes, {
+      const options: ort.InferenceSession.SessionOptions = {
         executionProviders: providersOf(request.device),
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
@@ -56,7 +57,10 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         extra: { session: { intra_op: { allow_spinning: '0' } } },
         logSeverityLevel: 4,
         externalData: Object.entries(request.constants).map(([path, id]) => ({ path, data: bytesOf(residentOf(id)) })),
-      })
+      }
+      // Other devices compile what the file would hold, and weights that are part of a graph would be written with it.
+      const isKept = request.device === 'cpu' && Object.keys(request.constants).length === 0
+      const session = await openOptimised(request.bytes, options, isKept ? request.graphCache : undefined)
       const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
       sessions.set(request.session, { session, name: request.name, bound })
       return

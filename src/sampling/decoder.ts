@@ -8,11 +8,13 @@ import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
 import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
-import { headOf, logits } from '../models/head.ts'
+import { headInputs, headOf, logits } from '../models/head.ts'
 import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
+import { withPrompt } from '../models/prompt.ts'
+import type { PromptRead } from '../models/prompt-cache.ts'
 import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { gather, reshape, transpose } from '../tensor/ops/index.ts'
@@ -46,7 +48,8 @@ export type Decoder = {
 }
 
 /**
- * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends.
+ * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends, but for what the lane keeps
+ * of prompts that the model without an adapter has read.
  * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly.
  */
 export async function withDecoder<Result>(
@@ -55,7 +58,10 @@ export async function withDecoder<Result>(
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
+  read?: PromptRead,
 ): Promise<Result> {
+  if (!adapter && !read)
+    return withPrompt(lane, { model }, prompt, (read) => withDecoder(lane, { model, int8 }, prompt, readout, use, read))
   const lora = adapter?.config
   const matrices = adapter ? await lane.adapter(adapter) : {}
   const key = `${readout.name} ${JSON.stringify(lora)}`
@@ -66,8 +72,13 @@ export async function withDecoder<Result>(
 
   const decoder: Decoder = {
     async start(feeds) {
+      const last = int64([1], [prompt.length - 1])
+      if (read) {
+        const session = await lane.session(`readout ${readout.name}`, () => readoutProgram(model, readout))
+        return (await session.run({ hidden: read.promptHidden, last, ...feeds })).outputs
+      }
       const session = await lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
-      const given = { promptTokens: int64([prompt.length], prompt), last: int64([1], [prompt.length - 1]) }
+      const given = { promptTokens: vector(prompt), last }
       const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
       promptCache = kept
       return outputs
@@ -90,7 +101,7 @@ export async function withDecoder<Result>(
         ),
         ...gridFeeds(tokens, before, width),
       }
-      const inputs = { ...matrices, ...promptCache, ...past, ...given, ...feeds }
+      const inputs = { ...matrices, ...promptCache, ...read, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
       await lane.runtime.release(Object.values(rowCache))
       rowCache = kept
@@ -113,6 +124,20 @@ function emptyRow(model: ModelDescription): Record<string, HostTensor> {
   const { keyValueHeads, headWidth } = model.dimensions
   const empty = float32([keyValueHeads, 1, 0, headWidth])
   return Object.fromEntries(cacheNames(model, 'past').map((name) => [name, empty]))
+}
+
+/** The readout after the last token of a prompt that was read before. */
+function readoutProgram(model: ModelDescription, readout: Readout): Program {
+  const { width, vocabulary } = model.dimensions
+  const types: Record<string, TensorType> = {
+    ...headInputs(model),
+    ...readout.inputs(vocabulary),
+    hidden: { dtype: 'float32', shape: ['prompt', width] },
+    last: { dtype: 'int64', shape: [1] },
+  }
+  return buildProgram(`readout, ${readout.name}`, types, (inputs) =>
+    readout.outputs(logits(gather(inputs.hidden, inputs.last), headOf(model, inputs)), inputs),
+  )
 }
 
 /** The prompt's keys and values in every layer, and the readout after its last token. */

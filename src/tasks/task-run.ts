@@ -16,10 +16,11 @@ import {
   outlineModel,
   parameterCount,
   planHolding,
+  planPrompts,
   withWeights,
 } from '../models/language-model.ts'
 import { hashOfAdapter, loadAdapter } from '../models/load-adapter.ts'
-import { expectedBytes, storedBytes, type Workload } from '../models/memory.ts'
+import { expectedBytes, readPromptBytes, storedBytes, type Workload } from '../models/memory.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { underReference } from '../rewards/compose.ts'
 import { grantedCores } from '../runtime/threads.ts'
@@ -183,7 +184,7 @@ function startingAdapter({ record: { adapter }, model }: OpenRun): LoraAdapter |
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
   const record = await reopened(folder, changes)
-  return prepare(folder, record, {}, async (run) => {
+  return prepare(folder, record, { promptBytes: changes.promptBytes }, async (run) => {
     const state = await rewind(folder, fromStep)
     const adapter = state ? undefined : startingAdapter(run)
     writeRecord(folder, record)
@@ -277,7 +278,7 @@ type UnplannedRecord = Omit<RunRecord, 'holding' | 'demonstrations'> &
 async function prepare(
   folder: string,
   given: UnplannedRecord,
-  limits: Pick<LoadOptions, 'weights' | 'memoryBytes'>,
+  limits: Pick<LoadOptions, 'weights' | 'memoryBytes' | 'promptBytes'>,
   finish: (run: ReadyRun) => Promise<ReadyRun>,
 ): Promise<ReadyRun> {
   const task = await taskOf(given)
@@ -292,7 +293,8 @@ async function prepare(
   const work = workloadOf(outline, given.training, prompts)
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
   const record: RunRecord = { ...described.record, holding }
-  const model = await withWeights(outline, holding, { threads, device })
+  const promptBytes = planPrompts(outline.description, holding, { ...limits, work, threads, device })
+  const model = await withWeights(outline, holding, { threads, device, promptBytes })
   try {
     const run = { folder, record, task, model }
     if (record.taskFile) {
@@ -303,7 +305,9 @@ async function prepare(
     const { description } = model
     const memory = {
       storedBytes: storedBytes(description, holding.storage),
-      expectedBytes: expectedBytes(description, holding, work, model.lanes.count),
+      expectedBytes:
+        expectedBytes(description, holding, work, model.lanes.count) +
+        Math.min(promptBytes, readPromptBytes(description.dimensions, work)),
     }
     return await finish({ ...run, training, prompts, heldOut, memory })
   } catch (error) {
@@ -324,6 +328,7 @@ const ENDING_TOKENS = 16
 /** What a step of a run works on at a time. @throws UserError where the targets of the adapter name no layer */
 function workloadOf({ description }: ModelOutline, config: TrainingConfig, prompts: readonly Prompt[]): Workload {
   return {
+    prompts: prompts.length,
     promptTokens: prompts.reduce((most, { tokens }) => Math.max(most, tokens.length), 0),
     samples: config.samplesPerPrompt,
     latentTokens: config.latent.maxTokens,

@@ -82,9 +82,13 @@ export function toModel(
   const initializers: TensorProto[] = []
   const valueInfo: ValueInfoProto[] = []
   const known = new Map<string, string[]>()
+  const placeOf = new Map<string, { input: string; axis: number }>() // the first axis of each named size
+  for (const [input, { shape }] of Object.entries(inputs))
+    for (const [axis, dim] of shape.entries())
+      if (typeof dim === 'string' && !placeOf.has(dim)) placeOf.set(dim, { input, axis })
 
   const nodesOf: OnnxBuilder['nodes'] = (type, from, count, attributes = {}, domain = '') => {
-    const key = JSON.stringify([type, from, count, attributes, domain])
+    const key = `${domain} ${type} ${count} ${from} ${JSON.stringify(attributes)}` // no name has a space or a comma
     const earlier = known.get(key)
     if (earlier) return earlier
     const to = Array.from({ length: count }, (_, i) => `${type}_${nodes.length}${count > 1 ? `_${i}` : ''}`)
@@ -110,9 +114,17 @@ export function toModel(
     constant,
     shape: (shape) => {
       if (shape.every((dim) => typeof dim === 'number')) return wholeNumbers(shape as number[])
-      return builder.node('Concat', shape.map(dimension), { axis: 0 })
+      return builder.node('Concat', shape.map(sizeOf), { axis: 0 })
     },
     dataType: (dtype) => DATA_TYPES[dtype],
+  }
+  const sizes = new Map<Dim, string>()
+  const sizeOf = (dim: Dim) => {
+    const earlier = sizes.get(dim)
+    if (earlier) return earlier
+    const name = dimension(dim)
+    sizes.set(dim, name)
+    return name
   }
   /** A dimension as a vector of one whole number, computed from the shapes of the program's inputs. */
   function dimension(dim: Dim): string {
@@ -124,11 +136,9 @@ export function toModel(
     return terms.reduce((a, b) => builder.node('Add', [a, b]))
   }
   function size(name: string): string {
-    for (const [input, { shape }] of Object.entries(inputs)) {
-      const axis = shape.indexOf(name)
-      if (axis >= 0) return builder.node('Shape', [input], { start: axis, end: axis + 1 })
-    }
-    throw new Error(`no input has an axis of size "${name}"`)
+    const place = placeOf.get(name)
+    if (!place) throw new Error(`no input has an axis of size "${name}"`)
+    return builder.node('Shape', [place.input], { start: place.axis, end: place.axis + 1 })
   }
 
   const names = new Map<Tensor, string>()
