@@ -24,7 +24,7 @@ import {
 } from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
-import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
+import { branchInputs, latentInputs } from './packing.ts'
 import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
 
 /**
@@ -174,7 +174,6 @@ export function hiddenProgram(model: ModelDescription, branches: boolean, lora?:
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     ...latentInputs,
-    ...latentContextInput,
     ...(branches && branchInputs),
   }
   return buildProgram('hidden states', types, (inputs) => ({

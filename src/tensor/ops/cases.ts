@@ -193,10 +193,14 @@ export const cases: OpCase[] = [
     build: ({ x, index }) => ops.gather(x, index),
   },
   {
-    op: 'gather',
-    inputs: { x: numbers([2, 3]), index: int64([2], [2, 0]) },
+    op: 'gather', // along another axis; −1 is the last
+    inputs: { x: numbers([2, 3, 2]), index: int64([2, 2], [2, 0, 2, -1]) },
     build: ({ x, index }) => ops.gather(x, index, 1),
-    differentiable: [],
+  },
+  {
+    op: 'scatterAdd',
+    inputs: { updates: numbers([2, 2, 2, 3]), index: int64([2, 2], [1, 0, 1, 1]) },
+    build: ({ updates, index }) => ops.scatterAdd(index, updates, [2, 4, 3], 1),
   },
   {
     op: 'scatterAdd',
