@@ -218,8 +218,8 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
 }
 
 /** A head is linear: of hidden states that are divided by the temperature it makes logits that are. */
-const temperedHead = ({ weight, bias }: Head, temperature: Tensor): Head => ({
-  weight,
+const temperedHead = ({ bias, ...head }: Head, temperature: Tensor): Head => ({
+  ...head,
   ...(bias && { bias: div(bias, temperature) }),
 })
 

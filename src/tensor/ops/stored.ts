@@ -104,7 +104,7 @@ export function storedRows({ storage, shape, parts }: StoredMatrix, ids: Tensor)
 }
 
 /** The float32 values of a matrix, or of what `take` takes of each of its arrays. */
-function decode(
+export function decode(
   onnx: OnnxBuilder,
   storage: Storage,
   parts: readonly string[],
