@@ -28,7 +28,7 @@ export const gradientsIn = (outputs: NamedTensors): NamedTensors =>
   )
 
 const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
-  op.name === 'logSumExp' || // the head is wider than any layer: its logits are made once
+  ['logNormaliser', 'logSumExp'].includes(op.name) || // the head is wider than any layer: its logits are made once
   (op.name === 'checkpoint' && of.includes((attributes as { of: Checkpoint }).of))
 
 /** Which values of the forward pass are held for the backward pass. */

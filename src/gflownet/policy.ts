@@ -9,11 +9,12 @@ import { weightInputs } from '../models/frozen.ts'
 import { chosenLogits, constrainedLogNormaliser, headOf, logitOf, logNormaliser } from '../models/head.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
-import { latentInputs, packRows, packTokens, vector } from '../models/packing.ts'
+import { latentInputs, vector } from '../models/packing.ts'
+import { packTree } from '../models/prefix-tree.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import { statesOf, type TokenLists } from '../sampling/latent.ts'
 import { innerBias, isConstrained, isForced, isTerminable, type Support } from '../sampling/support.ts'
-import { concat, gather, regroup, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
+import { concat, gather, reshape, runningSum, sub, where, zeros } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import { type Dim, sumDims } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -40,11 +41,9 @@ export const yesNo = (...shape: Dim[]): TensorType => ({ dtype: 'bool', shape })
 const policyInputs = {
   ...latentInputs,
   queries: whole('queries'), // packed tokens after which something is predicted
-  queryPlaces: whole(sumDims('prompt', 'latent')), // their inverse, −1 for tokens that are not asked
-  actionTokens: whole('actions'), // the latent tokens that the policy chose
-  actionRows: whole('samples', 'steps'), // where each latent's actions are among them, as in packing.ts
-  actionPlaces: whole('actions'),
+  actionTokens: whole('actions'), // the latent tokens that the policy chose, one for all latents that share a prefix
   parents: whole('actions'), // the query from which each action is predicted
+  stepActions: whole('samples', 'steps'), // where each latent's actions are among them; any where there is none
   prefixQueries: whole('samples', PREFIXES), // the query of each state; any where there is none
   onLatent: yesNo('samples', 'steps'),
   stop: { dtype: 'int64', shape: [1] } as TensorType,
@@ -101,63 +100,62 @@ export function policyLogProbabilities(
     ...packedForward(packing, model.dimensions),
     ...linearLayers(model, inputs, lora),
   })
-  const { queries, queryPlaces, parents, prefixQueries, actionRows, actionPlaces, actionTokens, stop } = packing
+  const { queries, parents, prefixQueries, stepActions, actionTokens, stop } = packing
   const head = headOf(model, inputs)
-  const hidden = regroup(all, queries, queryPlaces, { partial: true }) // [queries, width]
+  const hidden = gather(all, queries) // [queries, width]
   const logitOfStop = logitOf(stop, hidden, head)
   const normaliser = constrained
     ? constrainedLogNormaliser(hidden, head, { bias: inputs.bias, logitOfStop, terminable: inputs.mayStop })
     : logNormaliser(hidden, head)
 
   const ofTokens = sub(chosenLogits(hidden, head, parents, actionTokens), gather(normaliser, parents)) // [actions, 1]
-  const onGrid = regroup(reshape(ofTokens, [actionTokens.shape[0]]), actionRows, actionPlaces)
+  const onGrid = gather(reshape(ofTokens, [actionTokens.shape[0]]), stepActions)
   const logTokens = where(packing.onLatent, onGrid, 0)
   const ofStop = reshape(sub(logitOfStop, normaliser), [queries.shape[0]])
   const logStop = where(packing.forced, 0, gather(ofStop, prefixQueries))
-  const logPrefix = concat([zeros([actionRows.shape[0], 1]), runningSum(logTokens)], 1)
+  const logPrefix = concat([zeros([stepActions.shape[0], 1]), runningSum(logTokens)], 1)
   return { logTokens, logStop, logPrefix, hidden }
 }
 
-/** The arrays of latents as the graph reads them. */
+/** The arrays of latents as the graph reads them. What latents share is computed once: a token, a query, an action. */
 export function policyFeeds({ prompt, latents, inserted }: PromptLatents, support: Support, vocabulary: number) {
-  const { inputs, latentToken } = packTokens(prompt, latents)
-  const tokens = prompt.length + inputs.latentTokens.data.length
   const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
-  const actions = latents.map((latent, n) => states[n].slice(0, -1).map((place) => latent[place]))
-  if (actions.every(({ length }) => length === 0)) actions[0] = [prompt[0]] // a grid needs a token to pad with
-  const actionGrid = packRows(actions)
-  const [samples, steps] = actionGrid.rows.shape
-
-  // One query for each state in which the policy chooses; the empty prefix is one for all latents.
-  const queries = [{ token: latentToken(0, -1), actions: 0 }]
+  // Of a latent that must end, what stands behind its last choice is read by nobody.
+  const read = latents.map((latent, n) => latent.slice(0, states[n].findLast((_, k) => !isForced(support, k)) ?? 0))
+  const { inputs, latentToken } = packTree({ prompt, latents: read })
+  // The same tokens are two queries where a tool wrote some of them in one latent, so that it may not end yet, and not in another.
+  const queries = distinct<{ token: number; mayStop: boolean }>()
+  queries.idOf({ token: latentToken(0, -1), mayStop: isTerminable(support, 0) })
   const queryOf = latents.map((_, n) =>
     states[n].map((place, k) => {
-      if (place === 0 || isForced(support, k)) return 0 // where ⊤ is forced nothing is asked
-      return queries.push({ token: latentToken(n, place - 1), actions: k }) - 1
+      if (isForced(support, k)) return 0 // nothing is asked
+      return queries.idOf({ token: latentToken(n, place - 1), mayStop: isTerminable(support, k) })
     }),
   )
-  const places = new Array<number>(tokens).fill(-1)
-  for (const [query, { token }] of queries.entries()) places[token] = query
-  const parents = actions.flatMap((own, n) => own.map((_, k) => queryOf[n][k]))
+  const actions = distinct<{ parent: number; token: number }>()
+  const actionOf = latents.map((latent, n) =>
+    states[n].slice(0, -1).map((place, k) => actions.idOf({ parent: queryOf[n][k], token: latent[place] })),
+  )
+  if (actions.values.length === 0) actions.idOf({ parent: 0, token: prompt[0] }) // the grid reads it where there is none
+  const samples = latents.length
+  const steps = Math.max(1, ...actionOf.map(({ length }) => length))
   const onStates = <T>(of: (latent: number, state: number) => T) => grid(samples, steps + 1, of)
   return {
     ...inputs,
-    queries: int64(
-      [queries.length],
-      queries.map(({ token }) => token),
+    queries: vector(queries.values.map(({ token }) => token)),
+    actionTokens: vector(actions.values.map(({ token }) => token)),
+    parents: vector(actions.values.map(({ parent }) => parent)),
+    stepActions: int64(
+      [samples, steps],
+      grid(samples, steps, (n, k) => actionOf[n][k] ?? 0),
     ),
-    queryPlaces: int64([tokens], places),
-    actionTokens: vector(actions.flat()),
-    actionRows: actionGrid.rows,
-    actionPlaces: actionGrid.places,
-    parents: vector(parents),
     prefixQueries: int64(
       [samples, steps + 1],
       onStates((n, k) => queryOf[n][k] ?? 0),
     ),
     onLatent: bool(
       [samples, steps],
-      grid(samples, steps, (n, k) => k < states[n].length - 1),
+      grid(samples, steps, (n, k) => k < actionOf[n].length),
     ),
     stop: int64([1], [support.stop]),
     forced: bool(
@@ -167,11 +165,25 @@ export function policyFeeds({ prompt, latents, inserted }: PromptLatents, suppor
     ...(isConstrained(support) && {
       bias: float32([vocabulary], innerBias(support, vocabulary)),
       mayStop: bool(
-        [queries.length, 1],
-        queries.map(({ actions }) => isTerminable(support, actions)),
+        [queries.values.length, 1],
+        queries.values.map(({ mayStop }) => mayStop),
       ),
     }),
   }
+}
+
+/** Numbers values in the order in which they are first met; equal ones have one number. */
+function distinct<Value>() {
+  const ids = new Map<string, number>()
+  const values: Value[] = []
+  const idOf = (value: Value): number => {
+    const key = JSON.stringify(value)
+    const known = ids.get(key)
+    if (known !== undefined) return known
+    ids.set(key, values.length)
+    return values.push(value) - 1
+  }
+  return { values, idOf }
 }
 
 /** A [rows, columns] grid, row by row. */

@@ -23,13 +23,11 @@ import {
 import { type Dim, productOfDims, sumDims } from '../tensor/shape.ts'
 import type { Tensor } from '../tensor/tensor.ts'
 import type { Dimensions, ForwardContext } from './architecture.ts'
-import type { branchInputs, latentContextInput, latentInputs } from './packing.ts'
+import type { branchInputs, latentInputs } from './packing.ts'
 
 type Symbols<Types> = { [Name in keyof Types]: Tensor }
 /** The arrays of packing.ts as symbols. */
-export type Packing = Partial<
-  Symbols<typeof latentInputs> & Symbols<typeof latentContextInput> & Symbols<typeof branchInputs>
->
+export type Packing = Partial<Symbols<typeof latentInputs> & Symbols<typeof branchInputs>>
 /** Keys and values of a prompt in one layer, [keyValueHeads, prompt, headWidth]. */
 export type PromptStates = { key: Tensor; value: Tensor }
 type Heads = Pick<Dimensions, 'heads' | 'keyValueHeads' | 'headWidth'>
@@ -74,14 +72,14 @@ function treeAttention(
   ])
   const prompt = key[0].shape[1]
 
-  const self = (rows: Tensor, places: Tensor, part: number, context?: Tensor): Tensor => {
+  const self = (rows: Tensor, places: Tensor, part: number, context: Tensor): Tensor => {
     const [count, length] = rows.shape
     const grid = [keyValueHeads, shared, count, length]
     const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
     const queries = regroup(query[part]!, rows, places, { axis: 2 }) // [...grid, headWidth]
     const [keys, values] = [key, value].map((x) => {
       const own = regroup(x[part], rows, places, { axis: 1 })
-      return perHead(context ? concat([gather(x[1], context, 1), own], 2) : own)
+      return perHead(concat([gather(x[1], context, 1), own], 2))
     })
     const toPrompt = matmul(reshape(queries, flat), key[0], { transposeB: true, scale })
     const toRow = add(matmul(queries, keys, { transposeB: true, scale }), rowMask(length, context))
@@ -107,7 +105,7 @@ function treeAttention(
   }
   const outputs = [
     ...(query[0] ? [ofPrompt(query[0])] : []),
-    ...(latentRows && latentPlaces ? [self(latentRows, latentPlaces, 1, latentContext)] : []),
+    ...(latentRows && latentPlaces && latentContext ? [self(latentRows, latentPlaces, 1, latentContext)] : []),
     ...(branchRows && branchPlaces && branchContext ? [self(branchRows, branchPlaces, 2, branchContext)] : []),
   ]
   return reshape(transpose(concatPresent(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
@@ -121,9 +119,8 @@ function causalMask(length: Dim): Tensor {
   return where(greaterOrEqual(reshape(index, [length, 1]), reshape(index, [1, length])), 0, NEVER)
 }
 
-/** What a row's tokens may see of its ancestors (all that are there) and of itself: [length, length] or [rows, length, context + length]. */
-function rowMask(length: Dim, context?: Tensor): Tensor {
-  if (!context) return causalMask(length)
+/** What a row's tokens may see of its ancestors (all that are there) and of itself: [rows, length, context + length]. */
+function rowMask(length: Dim, context: Tensor): Tensor {
   const [rows, ancestors] = context.shape
   const present = greaterOrEqual(reshape(context, [rows, 1, ancestors]), constant(int64([], [0])))
   const toAncestors = expand(where(present, 0, NEVER), [rows, length, ancestors])

@@ -61,7 +61,8 @@ describe.each(['llama', 'gpt2', 'gptj', 'gptj_tied', 'gpt_neox', 'qwen3'])('%s',
         await scoreText(lane, { model: description }, text),
         await scoreText(lane, { model: description, adapter }, text),
       ])
-      expect(trained).toEqual(plain)
+      // A trained head's normaliser is summed in another order than a frozen one's.
+      for (const [i, value] of plain.entries()) expect(trained[i]).toBeCloseTo(value, 5)
     }
   })
 

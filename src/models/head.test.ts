@@ -112,7 +112,8 @@ describe.each([
 })
 
 test("the bias takes part in the gradient: its own is the tokens' counts less their probabilities", async () => {
-  const output = await compute(true, (hidden, head) => {
+  const output = await compute(true, (hidden, { weight, bias }) => {
+    const head = { weight, bias, trained: true }
     const total = sumAll(tokenLogProbabilities(hidden, head))
     const [ofHidden, ofBias] = gradients(total, [hidden, head.bias!])
     return { ofHidden, ofBias }

@@ -1,14 +1,16 @@
 /**
  * @file From hidden states to log-probabilities of tokens. Logits are made only where a next token is asked for, and the
  * logit of a chosen token is one row of the head times one hidden state, so that [tokens, vocabulary] feeds one
- * log-sum-exp and nothing else.
+ * log-sum-exp and nothing else, and need not be there as a whole.
  */
+import { trainedName } from '../adapters/every-weight.ts'
 import type { LoraConfig } from '../adapters/lora.ts'
 import {
   add,
   gather,
   logAddExp,
   logSumExp,
+  logNormaliser as logSumExpOfProduct,
   matmul,
   mul,
   reshape,
@@ -23,8 +25,8 @@ import type { ModelDescription } from './architecture.ts'
 import { matrixOf, vectorOf, weightInputs } from './frozen.ts'
 import { adapterInputs } from './linear.ts'
 
-/** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one. */
-export type Head = { weight: StoredMatrix; bias?: Tensor }
+/** The layer that turns hidden states into logits: weight [vocabulary, width], bias [vocabulary] where it has one; `trained` where both are. */
+export type Head = { weight: StoredMatrix; bias?: Tensor; trained?: boolean }
 
 /** What a program needs that uses the head alone: that of the model, or of an adapter that has one. */
 export function headInputs(model: ModelDescription, adapter?: LoraConfig): Record<string, TensorType> {
@@ -39,6 +41,7 @@ export function headInputs(model: ModelDescription, adapter?: LoraConfig): Recor
 export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>): Head => ({
   weight: matrixOf(model, inputs, model.head),
   ...(model.headBias && { bias: vectorOf(model, inputs, model.headBias) }),
+  trained: inputs[trainedName(model.head)] !== undefined,
 })
 
 /** All logits, [queries, vocabulary]. */
@@ -59,8 +62,17 @@ export function chosenLogits(hidden: Tensor, { weight, bias }: Head, from: Tenso
   return bias ? add(product, reshape(gather(bias, tokens), product.shape)) : product
 }
 
-/** log Σ exp of all logits, [queries, 1]. */
-export const logNormaliser = (hidden: Tensor, head: Head): Tensor => logSumExp(logits(hidden, head))
+/**
+ * log Σ exp of all logits, [queries, 1]. A frozen head's logits are made a part at a time; the gradient of a trained one needs them all.
+ * @param limits  [vocabulary], 0 for tokens that count and −∞ for the others
+ */
+export function logNormaliser(hidden: Tensor, head: Head, limits?: Tensor): Tensor {
+  if (!head.trained) return logSumExpOfProduct(hidden, head.weight, sumPresent(head.bias, limits))
+  const all = logits(hidden, head)
+  return logSumExp(limits ? add(all, limits) : all)
+}
+
+const sumPresent = (a?: Tensor, b?: Tensor) => (a && b ? add(a, b) : (a ?? b))
 
 /**
  * The normaliser of a policy under constraints: of all allowed tokens, and of ⊤ where the state may terminate.
@@ -73,6 +85,6 @@ export function constrainedLogNormaliser(
   head: Head,
   { bias, logitOfStop, terminable }: { bias: Tensor; logitOfStop: Tensor; terminable: Tensor },
 ): Tensor {
-  const others = logSumExp(add(logits(hidden, head), bias))
+  const others = logNormaliser(hidden, head, bias)
   return where(terminable, logAddExp(others, logitOfStop), others)
 }

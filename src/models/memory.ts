@@ -4,6 +4,7 @@
  */
 import { UserError } from '../errors.ts'
 import { sizeOf } from '../runtime/host-tensor.ts'
+import { NORMALISED_ROWS } from '../tensor/ops/log-normaliser.ts'
 import { BLOCK, type Storage } from '../tensor/ops/stored.ts'
 import {
   type ConfigDescription,
@@ -79,6 +80,9 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const widest = Math.max(...config.linears.map(({ outputs }) => outputs))
   const head = storage === 'float32' ? 0 : FLOAT * vocabulary * width // decoded while it is used
   const logits = FLOAT * vocabulary
+  const isHeadTrained = work.trained >= Object.values(config.weights).reduce((sum, shape) => sum + sizeOf(shape), 0)
+  // Of a frozen head a part of the logits is there at a time; the gradient of a trained one takes all.
+  const learnedLogits = isHeadTrained ? 2.2 * logits : 2.2 * FLOAT * Math.min(vocabulary, NORMALISED_ROWS)
   const largest = Math.max(...config.linears.map(({ inputs, outputs }) => FLOAT * inputs * outputs))
   const decoded = WORKSPACE[storage] * largest // the layer under way
   const tokens = promptTokens + latent
@@ -86,11 +90,11 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   return {
     sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
     int8Copy: int8Rollouts ? int8CopyBytes(config) : 0,
-    scoring: head + decoded + 3 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
+    scoring: head + decoded + 2 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
     learning:
       head +
       decoded +
-      2.2 * latent * logits +
+      latent * learnedLogits +
       FLOAT * tokens * layers * (HELD[recompute] * linear + (recompute === 'nothing' ? 0 : width)) +
       FLOAT * tokens * 3 * linear + // the layer under way
       GRADIENT_COPIES * FLOAT * work.trained,

@@ -14,15 +14,59 @@ const prompt = [50, 51, 52]
 
 test('every distinct prefix is one token: a latent goes on where its path leaves those of earlier ones', () => {
   const latents = [[10, 11, 12], [10, 20], [], [10, 11, 12, 13], [30], [10, 20]]
+  const { latentTokens, latentPositions } = arrays({ prompt, latents })
+  expect(latentTokens).toEqual({ shape: [6], values: [10, 11, 12, 20, 13, 30] })
+  expect(latentPositions).toEqual({ shape: [6], values: [3, 4, 5, 4, 6, 3] })
+})
+
+test('latents that share nothing are a row each', () => {
+  const latents = [
+    [10, 11],
+    [20, 21, 22],
+  ]
   expect(arrays({ prompt, latents })).toEqual({
     promptTokens: { shape: [3], values: [50, 51, 52] },
-    latentTokens: { shape: [6], values: [10, 11, 12, 20, 13, 30] },
-    latentPositions: { shape: [6], values: [3, 4, 5, 4, 6, 3] },
-    latentRows: { shape: [4, 3], values: [0, 1, 2, 3, -1, -1, 4, -1, -1, 5, -1, -1] },
-    latentPlaces: { shape: [6], values: [0, 1, 2, 3, 6, 9] },
-    // the second chain follows 10, the third 10 11 12
-    latentContext: { shape: [4, 3], values: [-1, -1, -1, 0, -1, -1, 0, 1, 2, -1, -1, -1] },
+    latentTokens: { shape: [5], values: [10, 11, 20, 21, 22] },
+    latentPositions: { shape: [5], values: [3, 4, 3, 4, 5] },
+    latentRows: { shape: [2, 3], values: [0, 1, -1, 2, 3, 4] },
+    latentPlaces: { shape: [5], values: [0, 1, 3, 4, 5] },
+    latentContext: { shape: [2, 1], values: [-1, -1] },
   })
+})
+
+test('the beginning that latents share is cut where they part, so that no row is padded for it', () => {
+  const start = [10, 11, 12, 13]
+  const latents = Array.from({ length: 6 }, (_, n) => [...start, 20 + n, 30 + n])
+  const { latentTokens, latentRows, latentContext } = arrays({ prompt, latents })
+  expect(latentTokens.shape).toEqual([4 + 6 * 2])
+  expect(latentRows).toEqual({ shape: [8, 2], values: Array.from({ length: 16 }, (_, token) => token) })
+  expect(latentContext).toEqual({
+    shape: [8, 4],
+    values: [[-1, -1, -1, -1], [0, 1, -1, -1], ...latents.map(() => [0, 1, 2, 3])].flat(),
+  })
+})
+
+test.each([
+  [[[1, 2, 3, 4, 5, 6], [1, 2, 7], [1, 2, 3, 8, 9], [4], [4, 4, 4, 4]]],
+  [[[5], [5, 5], [5, 5, 5], [5, 5, 5, 5], [5, 6, 5, 6, 5, 6, 5, 6, 5, 6]]],
+  [Array.from({ length: 20 }, (_, n) => Array.from({ length: 1 + (n % 7) }, (_, i) => (n * i) % 3))],
+])('however it is cut, each token follows its own ancestors in their order', (latents) => {
+  const { latentRows, latentContext, latentTokens } = arrays({ prompt, latents })
+  const { latentToken } = packTree({ prompt, latents })
+  const [rows, length] = latentRows.shape
+  const ancestors = new Map<number, number[]>()
+  for (let row = 0; row < rows; row++) {
+    const width = latentContext.shape[1]
+    const context = latentContext.values.slice(row * width, (row + 1) * width).filter((token) => token >= 0)
+    const own = latentRows.values.slice(row * length, (row + 1) * length).filter((token) => token >= 0)
+    for (const [i, token] of own.entries()) ancestors.set(token, [...context, ...own.slice(0, i)])
+  }
+  for (const [n, latent] of latents.entries())
+    for (const [i, token] of latent.entries()) {
+      const packed = latentToken(n, i) - prompt.length
+      expect(latentTokens.values[packed]).toBe(token)
+      expect(ancestors.get(packed)).toEqual(latent.slice(0, i).map((_, k) => latentToken(n, k) - prompt.length))
+    }
 })
 
 test('equal tokens after different prefixes are different tokens', () => {

@@ -1,7 +1,7 @@
 /**
- * @file The layout for scoring: a tree of three storeys. The prompt; the latents as one prefix tree, in which each
- * distinct prefix is one token; branches (a fixed ending, a label) that follow any prefix. A latent is a chain: the
- * tokens that no earlier latent has, after the path that it shares.
+ * @file The layout for learning and scoring: a tree of three storeys. The prompt; the latents as one prefix tree, in which
+ * each distinct prefix is one token; branches (a fixed ending, a label) that follow any prefix. A latent is a chain: the
+ * tokens that no earlier latent has, after the path that it shares. Chains are cut into rows for attention's grid.
  */
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { int64 } from '../runtime/host-tensor.ts'
@@ -26,22 +26,24 @@ export type PackedTree = {
 }
 
 type TreeNode = { index: number; children: Map<number, TreeNode> }
-type Chain = { tokens: number[]; path: number[] }
+/** Tokens side by side in the tree, after the packed latent tokens that lead to them. */
+type Chain = { tokens: readonly number[]; path: readonly number[] }
 
 /** Lays out a tree; the tokens of the latents are numbered in the order in which they are first met. */
 export function packTree({ prompt, latents, branches = [] }: Tree): PackedTree {
   const { chains, paths, size } = mergePrefixes(latents)
   if (size === 0) chains.push({ tokens: [prompt[0]], path: [] }) // a stand-in: a grid needs a token to pad with
   const start = prompt.length
-  const grid = packRows(chains.map(({ tokens }) => tokens))
+  const rows = cutIntoRows(chains, start)
+  const grid = packRows(rows.map(({ tokens }) => tokens))
   const latentToken = (latent: number, i: number) => (i < 0 ? start - 1 : start + paths[latent][i])
   const inputs: NamedTensors = {
     promptTokens: vector(prompt),
-    latentTokens: vector(chains.flatMap(({ tokens }) => tokens)),
-    latentPositions: vector(chains.flatMap(({ tokens, path }) => tokens.map((_, i) => start + path.length + i))),
+    latentTokens: vector(rows.flatMap(({ tokens }) => tokens)),
+    latentPositions: vector(rows.flatMap(({ tokens, path }) => tokens.map((_, i) => start + path.length + i))),
     latentRows: grid.rows,
     latentPlaces: grid.places,
-    latentContext: paddedRows(chains.map(({ path }) => path)),
+    latentContext: paddedRows(rows.map(({ path }) => path)),
   }
   const branchStart = start + Math.max(1, size)
   const branchGrid = packRows(branches.map(({ tokens }) => tokens))
@@ -71,25 +73,53 @@ function mergePrefixes(latents: Tree['latents']): { chains: Chain[]; paths: numb
   let size = 0
   const paths = latents.map((latent) => {
     const path: number[] = []
+    const known = size
     let node = root
-    let chain: Chain | undefined
     for (const token of latent) {
       let child = node.children.get(token)
       if (!child) {
-        if (!chain) {
-          chain = { tokens: [], path: [...path] }
-          chains.push(chain)
-        }
         child = { index: size++, children: new Map() }
         node.children.set(token, child)
-        chain.tokens.push(token)
       }
       path.push(child.index)
       node = child
     }
+    const shared = latent.length - (size - known)
+    if (size > known) chains.push({ tokens: latent.slice(shared), path: path.slice(0, shared) })
     return path
   })
   return { chains, paths, size }
+}
+
+/** What copying the keys and values of one token into the grid costs, in pairs of tokens that attend to each other. */
+const COPY = 32
+
+/**
+ * Cuts chains where they are longer than a length. Rows are padded to the longest, and what they follow to the longest of that: short
+ * rows waste fewer places, and long ones copy less of what they follow. The length is that of the least counted work.
+ */
+function cutIntoRows(chains: readonly Chain[], prompt: number): Chain[] {
+  const cut = (length: number) =>
+    chains.flatMap(({ tokens, path }) =>
+      Array.from({ length: Math.ceil(tokens.length / length) }, (_, k) => ({ tokens, path, from: k * length })),
+    )
+  const work = (length: number) => {
+    const rows = cut(length)
+    const keys = length + Math.max(...rows.map(({ path, from }) => path.length + from))
+    return rows.length * (length * (prompt + keys) + COPY * keys)
+  }
+  const longest = Math.max(...chains.map(({ tokens }) => tokens.length))
+  const lengths = Array.from({ length: longest }, (_, k) => longest - k)
+  const works = lengths.map(work)
+  const length = lengths[works.indexOf(Math.min(...works))]
+  // The tokens of a chain are numbered one after another, from what follows its path.
+  let first = 0
+  return cut(length).map(({ tokens, path, from }) => {
+    const own = tokens.slice(from, from + length)
+    const before = Array.from({ length: from }, (_, i) => first - from + i)
+    first += own.length
+    return { tokens: own, path: [...path, ...before] }
+  })
 }
 
 /** Rows of unequal length side by side, −1 after the end of each. */

@@ -24,7 +24,7 @@ import {
 } from './head.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
-import { branchInputs, latentContextInput, latentInputs } from './packing.ts'
+import { branchInputs, latentInputs } from './packing.ts'
 import { type PackedTree, packTree, type Tree } from './prefix-tree.ts'
 import { promptReadInputs, withPrompt } from './prompt.ts'
 
@@ -183,7 +183,6 @@ function treeProgram(model: ModelDescription, branches: boolean, lora?: LoraConf
     ...(lora && adapterInputs(model, lora)),
     ...promptReadInputs(model),
     ...latents,
-    ...latentContextInput,
     ...(branches && branchInputs),
   }
   return buildProgram('tree', types, (inputs) => {
@@ -230,8 +229,8 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
 }
 
 /** A head is linear: of hidden states that are divided by the temperature it makes logits that are. */
-const temperedHead = ({ weight, bias }: Head, temperature: Tensor): Head => ({
-  weight,
+const temperedHead = ({ bias, ...head }: Head, temperature: Tensor): Head => ({
+  ...head,
   ...(bias && { bias: div(bias, temperature) }),
 })
 

@@ -17,8 +17,14 @@ export type GradientContext<Attributes> = {
 export type OpDefinition<Attributes> = {
   /** Types of the outputs. @throws Error where the inputs do not fit together */
   outputs: (inputs: readonly Tensor[], attributes: Attributes) => TensorType[]
-  /** Adds ONNX nodes and returns the names of the outputs. */
-  emit: (onnx: OnnxBuilder, inputs: readonly string[], attributes: Attributes, node: Node) => string[]
+  /** Adds ONNX nodes and returns the names of the outputs; any name for one that is not used. */
+  emit: (
+    onnx: OnnxBuilder,
+    inputs: readonly string[],
+    attributes: Attributes,
+    node: Node,
+    isUsed: (output: number) => boolean,
+  ) => string[]
   /** One gradient per input, undefined where there is none; 'none' for an op that has no derivative (comparisons). */
   gradient: ((context: GradientContext<Attributes>) => (Tensor | undefined)[]) | 'none'
 }

@@ -52,6 +52,8 @@ export type OnnxBuilder = {
     domain?: string,
   ): string[]
   constant(tensor: HostTensor): string
+  /** Says the type of a large value inside an op, for the runtime's planner; those of outputs are known. */
+  declare(value: string, type: TensorType): string
   /** A whole-number vector whose entries may depend on sizes known only when the program runs. */
   shape(shape: Shape): string
   dataType(dtype: DType): number
@@ -112,6 +114,10 @@ export function toModel(
     nodes: nodesOf,
     node: (type, from, attributes, domain) => nodesOf(type, from, 1, attributes, domain)[0],
     constant,
+    declare: (value, type) => {
+      valueInfo.push(valueInfoOf(value, type))
+      return value
+    },
     shape: (shape) => {
       if (shape.every((dim) => typeof dim === 'number')) return wholeNumbers(shape as number[])
       return builder.node('Concat', shape.map(sizeOf), { axis: 0 })
@@ -142,14 +148,18 @@ export function toModel(
   }
 
   const names = new Map<Tensor, string>()
-  for (const node of nodesInOrder(Object.values(outputs))) {
+  const order = nodesInOrder(Object.values(outputs))
+  const read = new Set<Tensor>([...Object.values(outputs), ...order.flatMap((node) => node.inputs)])
+  for (const node of order) {
     const emitted = node.op.emit(
       builder,
       node.inputs.map((input) => names.get(input)!),
       node.attributes as never,
       node,
+      (output) => read.has(node.outputs[output]),
     )
     for (const [i, output] of node.outputs.entries()) {
+      if (!read.has(output)) continue
       names.set(output, emitted[i])
       // Named sizes let the runtime's planner see which values are equally large and may share memory.
       if (node.inputs.length > 0) valueInfo.push(valueInfoOf(emitted[i], output))

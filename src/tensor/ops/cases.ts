@@ -163,6 +163,16 @@ export const cases: OpCase[] = [
   { op: 'range', inputs: { x }, build: ({ x }) => ops.mul(x, ops.toFloat(ops.range(3))) },
   { op: 'constant', inputs: { x }, build: ({ x }) => ops.mul(x, ops.constant(2)) },
   { op: 'input', inputs: { x }, build: ({ x }) => x },
+  ...[1, 2, 9].map(
+    (rowsAtOnce): OpCase => ({
+      op: 'logNormaliser', // in parts of one row, two rows, and all at once; the second row does not count
+      inputs: { x: numbers([2, 3]), matrix: numbers([5, 3], 4), bias: float32([5], [0.5, -Infinity, 0, 1, -1]) },
+      build: ({ x, matrix, bias }) =>
+        ops.logNormaliser(x, { storage: 'float32', shape: [5, 3], parts: [matrix] }, bias, rowsAtOnce),
+      expected: logNormalisers(numbers([2, 3]), numbers([5, 3], 4), [0.5, -Infinity, 0, 1, -1]),
+      differentiable: ['x'],
+    }),
+  ),
   { op: 'logSumExp', inputs: { x }, build: ({ x }) => ops.logSumExp(x) },
   ...[false, true].flatMap((exclusive) =>
     [false, true].map(
@@ -193,10 +203,14 @@ export const cases: OpCase[] = [
     build: ({ x, index }) => ops.gather(x, index),
   },
   {
-    op: 'gather',
-    inputs: { x: numbers([2, 3]), index: int64([2], [2, 0]) },
+    op: 'gather', // along another axis; −1 is the last
+    inputs: { x: numbers([2, 3, 2]), index: int64([2, 2], [2, 0, 2, -1]) },
     build: ({ x, index }) => ops.gather(x, index, 1),
-    differentiable: [],
+  },
+  {
+    op: 'scatterAdd',
+    inputs: { updates: numbers([2, 2, 2, 3]), index: int64([2, 2], [1, 0, 1, 1]) },
+    build: ({ updates, index }) => ops.scatterAdd(index, updates, [2, 4, 3], 1),
   },
   {
     op: 'scatterAdd',
@@ -342,3 +356,16 @@ export const cases: OpCase[] = [
     expected: [3, 3, 300, 300, 301, 301],
   },
 ]
+
+/** log Σ exp of x·Mᵀ + b for every row of x. */
+function logNormalisers(x: HostTensor, matrix: HostTensor, bias: readonly number[]): number[] {
+  const [queries, width] = x.shape
+  const product = (q: number, row: number) =>
+    Array.from(
+      { length: width },
+      (_, k) => Number(x.data[q * width + k]) * Number(matrix.data[row * width + k]),
+    ).reduce((a, b) => a + b)
+  return Array.from({ length: queries }, (_, q) =>
+    Math.log(bias.reduce((sum, b, row) => sum + Math.exp(product(q, row) + b), 0)),
+  )
+}

@@ -11,33 +11,44 @@ const gathered = (x: Shape, index: Shape, axis: number): Shape => [...x.slice(0,
 export const gatherOp = defineOp<{ axis: number }>('gather', {
   outputs: ([x, index], { axis }) => [{ shape: gathered(x.shape, index.shape, axis), dtype: x.dtype }],
   emit: (onnx, [x, index], { axis }) => [onnx.node('Gather', [x, index], { axis })],
-  gradient: ({ inputs: [x, index], upstream, attributes: { axis } }) => {
-    if (axis !== 0)
-      throw new Error('gather has a gradient along its first axis only; use regroup where each element is taken once')
-    return [scatterAdd(index, upstream, x.shape), undefined]
-  },
+  gradient: ({ inputs: [x, index], upstream, attributes: { axis } }) => [
+    scatterAdd(index, upstream, x.shape, axis),
+    undefined,
+  ],
 })
 
 /** x[index] along an axis: [..., axis, ...] → [..., ...index, ...]. Elements taken several times sum their gradients. */
 export const gather = (x: Tensor, index: Tensor, axis = 0): Tensor =>
   gatherOp([x, index], { axis: axisOf(x.shape, axis) })
 
-export const scatterAddOp = defineOp<{ shape: Shape }>('scatterAdd', {
+export const scatterAddOp = defineOp<{ shape: Shape; axis: number }>('scatterAdd', {
   outputs: ([, updates], { shape }) => [{ shape, dtype: updates.dtype }],
-  emit: (onnx, [index, updates], { shape }) => {
-    const zeros = onnx.node('Expand', [
-      onnx.constant({ dtype: 'float32', shape: [], data: new Float32Array(1) }),
-      onnx.shape(shape),
-    ])
-    const places = onnx.node('Unsqueeze', [index, onnx.constant(int64([1], [-1]))])
-    return [onnx.node('ScatterND', [zeros, places, updates], { reduction: 'add' })]
+  // ScatterND would add several updates of one element at the same time in several threads, and lose some of them.
+  emit: (onnx, [index, updates], { shape, axis }, { inputs }) => {
+    const cells = productOfDims(...inputs[0].shape)
+    const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)]
+    const ones = (dims: Shape) => dims.map(() => 1)
+    const whole = onnx.shape([...before, cells, ...after])
+    const places = onnx.node('Reshape', [index, onnx.shape([...ones(before), cells, ...ones(after)])])
+    const zero = onnx.constant({ dtype: 'float32', shape: [], data: new Float32Array(1) })
+    return [
+      onnx.node(
+        'ScatterElements',
+        [
+          onnx.node('Expand', [zero, onnx.shape(shape)]),
+          onnx.node('Expand', [places, whole]),
+          onnx.node('Reshape', [updates, whole]),
+        ],
+        { axis, reduction: 'add' },
+      ),
+    ]
   },
-  gradient: ({ inputs: [index], upstream }) => [undefined, gather(upstream, index)],
+  gradient: ({ inputs: [index], upstream, attributes: { axis } }) => [undefined, gather(upstream, index, axis)],
 })
 
-/** Zeros of a shape with `updates` [...index, ...rest] added at x[index] along the first axis: the transpose of gather. */
-export const scatterAdd = (index: Tensor, updates: Tensor, shape: Shape): Tensor =>
-  scatterAddOp([index, updates], { shape })
+/** Zeros of a shape with `updates` [..., ...index, ...] added at x[index] along an axis: the transpose of gather. */
+export const scatterAdd = (index: Tensor, updates: Tensor, shape: Shape, axis = 0): Tensor =>
+  scatterAddOp([index, updates], { shape, axis })
 
 /** `partial` where some elements of x have no place, so that the inverse holds −1. */
 export const regroupOp = defineOp<{ axis: number; partial: boolean }>('regroup', {

@@ -124,7 +124,7 @@ export const storedValues = ({ storage, shape, parts }: StoredMatrix): Tensor =>
   storage === 'float32' ? parts[0] : storedValuesOp(parts, { storage, shape })
 
 /** The float32 values of a matrix, or of what `take` takes of each of its arrays. */
-function decode(
+export function decode(
   onnx: OnnxBuilder,
   storage: Storage,
   parts: readonly string[],
