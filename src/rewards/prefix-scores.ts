@@ -1,13 +1,11 @@
 /**
- * @file log p of latents, and of fixed endings after every one of their prefixes, under the reference model: one packed
- * pass over the prefix tree of all latents, so that what they share is computed once.
+ * @file log p of latents, and of fixed endings after every one of their prefixes, under the reference model. What latents share is
+ * computed once.
  */
 import { UserError } from '../errors.ts'
-import type { Tree } from '../models/prefix-tree.ts'
-import { type Places, type Question, scoreTree } from '../models/score.ts'
-import type { Inserted } from '../sampling/latent.ts'
-import { innerBias, isTerminable } from '../sampling/support.ts'
+import { distinctPrefixes, keysOf } from './prefix-states.ts'
 import { type Asked, askedPrefixes, type PrefixValues, type RewardContext } from './reward.ts'
+import { scoreStates } from './score-states.ts'
 
 /** How likelihoods read a latent. */
 export type Reading = {
@@ -58,7 +56,7 @@ export async function scoreEndings(
   endings: readonly (readonly number[])[],
   { stopInText = true, countInserted = true }: Reading = {},
 ): Promise<{ latent: PrefixValues; endings: PrefixValues[] }> {
-  const { lane, model, adapter, support, inserted } = context
+  const { inserted } = context
   const { shared, own } = 'shared' in before ? before : { shared: before, own: [] }
   requireRoom(context, shared.length + own.length, latents, endings)
   if (latents.length === 0) return { latent: [], endings: endings.map(() => []) }
@@ -68,84 +66,20 @@ export async function scoreEndings(
   const idOf = new Map(states.map(({ id, key }) => [key, id]))
   const paths = latents.map((latent, n) => keysOf(latent, inserted?.[n]).map((key) => idOf.get(key)!))
   const asked = new Set(askedPrefixes(context, latents).flatMap((prefixes, n) => prefixes.map((i) => paths[n][i])))
-  const terminable = states.filter(({ id }) => asked.has(id))
-  const stop = stopInText ? [support.stop] : []
-  const { start, reads, readOf } = sharedReads(endings, stop)
-  const starts = start.length > 0 ? terminable.map((state) => [...textOf(state, latents), ...start]) : []
-  const branches = terminable.flatMap(({ latent, prefix }, t) => {
-    const after = starts.length > 0 ? { latent: latents.length + t, prefix: prefix + start.length } : { latent, prefix }
-    return reads.map((tokens) => ({ ...after, tokens }))
-  })
-
-  const limits = support.renormaliseReward
-    ? { stop: support.stop, bias: innerBias(support, model.dimensions.vocabulary) }
-    : undefined
-  // What a tool inserted is no choice within the limits; its likelihood is that of the whole vocabulary.
-  const within = (actions: number) => limits && { mayStop: isTerminable(support, actions) }
-  const ask = ({ latentToken: ofTree, branchToken }: Places) => {
-    const latentToken = (latent: number, i: number) => ofTree(latent, own.length + i)
-    const steps: Question[] = states.slice(1).map(({ latent, prefix, actions, isInserted }) => ({
-      after: latentToken(latent, prefix - 2),
-      token: latents[latent][prefix - 1],
-      ...(!isInserted && within(actions - 1)),
-    }))
-    const stops: Question[] = terminable.flatMap(({ latent, prefix, actions }) =>
-      stop.map((token) => ({ after: latentToken(latent, prefix - 1), token, ...within(actions) })),
-    )
-    const afterwards: Question[] = terminable.flatMap(({ latent, prefix }, t) =>
-      endings.flatMap((ending, e) =>
-        ending.map((token, i) => {
-          const place = stop.length + i - 1
-          const after =
-            place < 0
-              ? latentToken(latent, prefix - 1)
-              : place < start.length
-                ? latentToken(latents.length + t, prefix + place)
-                : branchToken(t * reads.length + readOf[e], place - start.length)
-          return { after, token }
-        }),
-      ),
-    )
-    return [...steps, ...stops, ...afterwards]
-  }
-  const answers = await scoreTree(
-    lane,
-    { model, adapter },
-    treeAfter(shared, own, { latents: [...latents, ...starts], branches }),
-    ask,
-    limits,
-  )
-
-  let from = states.length - 1
-  const take = (count: number) => {
-    from += count
-    return answers.subarray(from - count, from).reduce((sum, value) => sum + value, 0)
-  }
-  const stopOf = new Map(terminable.map(({ id }) => [id, take(stop.length)]))
-  const endingsOf = new Map(terminable.map(({ id }) => [id, endings.map(({ length }) => take(length))]))
+  const texts = { shared, own, latents, endings, stop: stopInText ? [context.support.stop] : [] }
+  const scores = await scoreStates(context, texts, states, asked)
   return {
     latent: paths.map((path, n) => {
       const given = new Set(countInserted ? [] : inserted?.[n])
       let sum = 0
       return path.map((id, i) => {
-        if (id > 0 && !given.has(i - 1)) sum += answers[id - 1]
-        return sum + (stopOf.get(id) ?? 0)
+        if (!given.has(i - 1)) sum += scores[id].token
+        return sum + scores[id].stop
       })
     }),
-    endings: endings.map((_, e) => paths.map((path) => path.map((id) => endingsOf.get(id)?.[e] ?? 0))),
+    endings: endings.map((_, e) => paths.map((path) => path.map((id) => scores[id].endings[e]))),
   }
 }
-
-/** The tree over `shared`, in which all latents begin with `own`: its tokens are one chain that they share. */
-const treeAfter = (
-  prompt: readonly number[],
-  own: readonly number[],
-  { latents, branches }: Required<Pick<Tree, 'latents' | 'branches'>>,
-): Tree => ({
-  prompt,
-  latents: latents.map((latent) => [...own, ...latent]),
-  branches: branches.map(({ prefix, ...branch }) => ({ ...branch, prefix: own.length + prefix })),
-})
 
 /** The longest text must fit; without latents, the longest that there may be. */
 function requireRoom(
@@ -165,63 +99,4 @@ function requireRoom(
     where: 'reward',
     fix: 'give fewer demonstrations, shorten the texts, or lower latent.maxTokens',
   })
-}
-
-/**
- * The tokens that endings are read along, for the last token of an ending is predicted and never read. What is the beginning of
- * another needs no copy of its own, and what all of several begin with, such as ", so it is", is read once: it is a continuation of
- * the latent like another latent's.
- * @returns `start`: what all begin with; `reads`: what each goes on with; `readOf` [endings]: which of them is whose
- */
-function sharedReads(endings: readonly (readonly number[])[], stop: readonly number[]) {
-  const own = endings.map((ending) => (ending.length > 0 ? [...stop, ...ending.slice(0, -1)] : []))
-  const isStart = (a: readonly number[], b: readonly number[]) => a.every((token, i) => token === b[i])
-  const whole = own.filter(
-    (read, e) =>
-      read.length > 0 &&
-      !own.some((other, o) => o !== e && isStart(read, other) && (other.length > read.length || o < e)),
-  )
-  const alike = whole.length > 1 ? whole[0].findIndex((token, i) => whole.some((read) => read[i] !== token)) : 0
-  return {
-    start: whole.length > 1 ? whole[0].slice(0, alike) : [],
-    reads: whole.map((read) => read.slice(alike)),
-    readOf: own.map((read) =>
-      Math.max(
-        0,
-        whole.findIndex((other) => isStart(read, other)),
-      ),
-    ),
-  }
-}
-
-const textOf = ({ latent, prefix }: PrefixState, latents: readonly (readonly number[])[]) =>
-  latents[latent].slice(0, prefix)
-
-/** `actions`: how many of the prefix's tokens the policy chose; `isInserted`: is the last one a tool's? */
-type PrefixState = { id: number; key: string; latent: number; prefix: number; actions: number; isInserted: boolean }
-
-/** The distinct prefixes of all latents, the empty one first, with the first latent that has each. */
-function distinctPrefixes(
-  latents: readonly (readonly number[])[],
-  inserted: readonly Inserted[] | undefined,
-): PrefixState[] {
-  const states = new Map<string, PrefixState>()
-  for (const [latent, tokens] of latents.entries()) {
-    const given = new Set(inserted?.[latent])
-    let actions = 0
-    for (const [prefix, key] of keysOf(tokens, inserted?.[latent]).entries()) {
-      const isInserted = given.has(prefix - 1)
-      if (prefix > 0 && !isInserted) actions++
-      if (!states.has(key)) states.set(key, { id: states.size, key, latent, prefix, actions, isInserted })
-    }
-  }
-  return [...states.values()]
-}
-
-/** A name for every prefix of a latent, the empty one first; tokens that a tool inserted are told from the same ones chosen. */
-export function keysOf(tokens: readonly number[], inserted: Inserted = []): string[] {
-  const given = new Set(inserted)
-  const keys = ['']
-  for (const [i, token] of tokens.entries()) keys.push(`${keys[i]} ${token}${given.has(i) ? '+' : ''}`)
-  return keys
 }

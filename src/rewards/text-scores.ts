@@ -1,6 +1,6 @@
 /** @file Scores of texts: a function of the text of every prefix where a latent may end, asked once for each. */
 import { UserError } from '../errors.ts'
-import { keysOf } from './prefix-scores.ts'
+import { keysOf } from './prefix-states.ts'
 import { askedPrefixes, defineReward, type PrefixValues, type Reward, type RewardContext, sumParts } from './reward.ts'
 
 /** A latent that ends here: its text without ⊤ (of a character that is cut at its end, what decoding makes), and its tokens. */
