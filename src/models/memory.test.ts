@@ -35,11 +35,11 @@ describe('a plan', () => {
   })
 
   test('keeps the storage that the user asks for', () => {
-    expect(plan(14e9, 'float32')).toMatchObject({ storage: 'float32', recompute: 'layers' })
+    expect(plan(14e9, 'float32')).toMatchObject({ storage: 'float32', recompute: 'cheap' })
   })
 
   test('that cannot be is refused with what would need less', () => {
-    expect(() => plan(8.5e9, 'float32')).toThrow(/with float32 weights .* needs about .* choose --weights int8/)
+    expect(() => plan(8.5e9, 'float32')).toThrow(/with float32 weights .* needs about .* choose --weights float16/)
     expect(() => plan(1e9)).toThrow(/with int4 weights .* 1\.0 GB are available; choose fewer samplesPerPrompt/)
   })
 })
@@ -56,7 +56,7 @@ test('an int8 copy to sample by is counted: a byte for every weight of a linear 
   const bytes = (int8Rollouts: boolean) => expectedBytes(large, held, { ...ORDINARY_WORK, int8Rollouts })
   const matrices = 48 * 12 * 1600 ** 2 + 50_257 * 1600
   const outputs = 48 * 9 * 1600 + 50_257
-  expect(bytes(true) - bytes(false)).toBe(matrices + 4 * outputs)
+  expect(bytes(true) - bytes(false)).toBeCloseTo(matrices + 4 * outputs, 0)
 })
 
 test('training every weight is counted: the weights, their gradients, moments and copies', () => {

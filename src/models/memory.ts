@@ -16,6 +16,7 @@ import {
 import { storageOf } from './frozen.ts'
 import { int8CopyBytes } from './int8-copy.ts'
 import { PROMPT_BYTES } from './prompt-cache.ts'
+import { LOGIT_BYTES, TOKENS_AT_ONCE } from './score.ts'
 
 /** Bytes that a weight takes, scales and zero points of blocks included. */
 const BYTES: Record<Storage, number> = { float32: 4, float16: 2, int8: 1 + 2 / BLOCK, int4: 0.5 + 3 / BLOCK }
@@ -90,7 +91,8 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   return {
     sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
     int8Copy: int8Rollouts ? int8CopyBytes(config) : 0,
-    scoring: head + decoded + 2 * SCORED_LOGIT_BYTES + FLOAT * (tokens + branches) * (4 * widest + 4 * width),
+    scoring:
+      head + decoded + 2 * LOGIT_BYTES + FLOAT * Math.min(tokens + branches, TOKENS_AT_ONCE) * (4 * widest + 4 * width),
     learning:
       head +
       decoded +
@@ -118,7 +120,6 @@ export const readPromptBytes = (
 /** What decoding a matrix takes, in multiples of its float32 form. */
 const WORKSPACE: Record<Storage, number> = { float32: 0, float16: 1, int8: 2.2, int4: 2.2 }
 
-const SCORED_LOGIT_BYTES = 128 << 20 // as in score.ts
 const add = (a: number, b: number) => a + b
 
 /** Ways to hold a model, the fastest and most exact first: half precision costs less than computing twice does. */

@@ -43,8 +43,10 @@ export type Limits = { stop: number; bias: Float32Array; temperature?: number }
 /** The packed tokens that questions can follow. */
 export type Places = Pick<PackedTree, 'latentToken' | 'branchToken'>
 
+/** Tokens of a tree that are best read in one pass: more leave the processor's cache, and need memory for what layers make of them. */
+export const TOKENS_AT_ONCE = 2048
 /** Logits are made for this many bytes of them at a time, so that a long list of questions needs no more memory. */
-const LOGIT_BYTES = 128 << 20
+export const LOGIT_BYTES = 128 << 20
 
 /**
  * Answers questions about one tree.

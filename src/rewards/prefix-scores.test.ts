@@ -5,6 +5,7 @@ import type { ModelDescription } from '../models/architecture.ts'
 import type { Lanes } from '../models/lane.ts'
 import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
+import { seededRandom } from '../random.ts'
 import { innerBias, type Support } from '../sampling/support.ts'
 import { tokenBias } from '../tokenizer/vocabulary.ts'
 import { scoreEndings, scorePrefixes } from './prefix-scores.ts'
@@ -147,6 +148,26 @@ test.each([
           for (const [i, value] of row.entries())
             expect(Math.abs(together.latent[n][i] - value)).toBeLessThan(TOLERANCE)
       }
+    }
+  })
+})
+
+test('more than one pass reads gives what passes over single latents give', async () => {
+  const limits: Support = { stop: STOP, minTokens: 0, maxTokens: 6 }
+  const draws = seededRandom(1).at('latents')
+  const many = Array.from({ length: 60 }, () => Array.from({ length: 6 }, () => 3 + draws.integer(3))) // three words: much is shared
+  const endings = [
+    [7, 11, 9, 13, 6, 8, 12, 10, 5],
+    [7, 11, 3, 13, 6, 8, 12, 10, 5],
+  ]
+  await lanes.use(async (lane) => {
+    const context = { lane, model, support: limits }
+    const together = await scoreEndings(context, prompt, many, endings)
+    for (const [n, latent] of many.entries()) {
+      const alone = await scoreEndings(context, prompt, [latent], endings)
+      const near = (values: readonly number[]) => values.map((value) => expect.closeTo(value, 4))
+      expect(together.latent[n]).toEqual(near([...alone.latent[0]]))
+      for (const [e, ending] of alone.endings.entries()) expect(together.endings[e][n]).toEqual(near([...ending[0]]))
     }
   })
 })

@@ -6,12 +6,9 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
 import type { Tree } from '../models/prefix-tree.ts'
-import { type Places, type Question, scoreTree } from '../models/score.ts'
+import { type Places, type Question, scoreTree, TOKENS_AT_ONCE } from '../models/score.ts'
 import { innerBias, isTerminable, type Support } from '../sampling/support.ts'
 import type { PrefixState } from './prefix-states.ts'
-
-/** Tokens of latents and endings in one pass, if the states of one latent are not more. */
-const TOKENS_AT_ONCE = 2048
 
 export type Texts = {
   /** X: `own` follows `shared`, which other prompts begin with, too. */
