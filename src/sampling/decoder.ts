@@ -21,11 +21,11 @@ import { gather, reshape, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 
-/** What a decoder makes of the next token's logits, [1, vocabulary] after the prompt and [rows, vocabulary] after that. */
+/** What a decoder makes of the next token's logits, [1, vocabulary] after the prompt and [readers, vocabulary] after that. */
 export type Readout = {
   /** Tells its programs from those of other readouts. */
   name: string
-  /** What it reads besides; `rows` is a size that its shapes may have. */
+  /** What it reads besides; `readers` is a size that its shapes may have. */
   inputs: (vocabulary: number) => Record<string, TensorType>
   outputs: (logits: Tensor, inputs: Record<string, Tensor>) => Record<string, Tensor>
 }
@@ -40,9 +40,10 @@ export type Decoder = {
    * The readout after more tokens for each of some rows, which are then all the rows that there are.
    * @param parents  [rows], which of the rows before each continues; a row that none continues is gone
    * @param tokens  [rows][at least one]
+   * @param readers  which row each of the readout's results is of; default: each row once
    */
   advance(
-    step: { parents: readonly number[]; tokens: readonly (readonly number[])[] },
+    step: { parents: readonly number[]; tokens: readonly (readonly number[])[]; readers?: readonly number[] },
     feeds: Feeds,
   ): Promise<NamedTensors>
 }
@@ -83,7 +84,7 @@ export async function withDecoder<Result>(
       promptCache = kept
       return outputs
     },
-    async advance({ parents, tokens }, feeds) {
+    async advance({ parents, tokens, readers = [...tokens.keys()] }, feeds) {
       const width = Math.max(...tokens.map(({ length }) => length))
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
@@ -99,7 +100,7 @@ export async function withDecoder<Result>(
             return own.map((_, i) => position + i)
           }),
         ),
-        ...gridFeeds(tokens, before, width),
+        ...gridFeeds(tokens, before, width, readers),
       }
       const inputs = { ...matrices, ...promptCache, ...read, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
@@ -167,11 +168,12 @@ function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraCo
   })
 }
 
-/** Where the new tokens of rows stand, what each sees of its row, and which is the last of each row. */
+/** Where the new tokens of rows stand, what each sees of its row, and which is the last of each reader's row. */
 function gridFeeds(
   tokens: readonly (readonly number[])[],
   before: readonly (readonly boolean[])[],
   width: number,
+  readers: readonly number[],
 ): Feeds {
   const { first, rows, places } = packRows(tokens)
   const visible = tokens.flatMap((_, row) =>
@@ -184,7 +186,7 @@ function gridFeeds(
     newRows: rows,
     newPlaces: places,
     visible: float32([tokens.length, width, before[0].length + width], Float32Array.from(visible.flat())),
-    last: vector(tokens.map(({ length }, row) => first[row] + length - 1)),
+    last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
   }
 }
 
@@ -206,7 +208,7 @@ function decodeProgram(
     newTokens: gridInputs.newPlaces,
     positions: gridInputs.newPlaces,
     keep: ofRows,
-    last: ofRows,
+    last: { dtype: 'int64', shape: ['readers'] },
     ...(int8 && int8Inputs(model)),
   }
   const advanced = (inputs: Record<string, Tensor>) => {

@@ -77,35 +77,56 @@ export async function sampleWithTool(
 
   return withDecoder(lane, { model, adapter, int8 }, prompt, drawing, async (decoder) => {
     let { drawn } = await decoder.start(choice(0))
-    if (beginnings) {
-      const first = { parents: beginnings.map(() => 0), tokens: beginnings }
-      ;({ drawn } = await decoder.advance(first, choice(0)))
+    let rowOf = open.map(() => 0) // of each open latent: at first they all are the prompt
+    const advance = async (continuations: readonly Continuation[], actions: number) => {
+      const { readers, ...rows } = mergeEqual(continuations)
+      rowOf = readers
+      ;({ drawn } = await decoder.advance({ ...rows, readers }, choice(actions)))
     }
+    if (beginnings)
+      await advance(
+        beginnings.map((tokens) => ({ parent: 0, tokens })),
+        0,
+      )
     for (let actions = 1; ; actions++) {
-      const chosen = open.map((sample, row) => ({ sample, row, action: Number(drawn.data[row]) }))
+      const chosen = open.map((sample, place) => ({ sample, parent: rowOf[place], action: Number(drawn.data[place]) }))
       const goesOn = chosen.filter(({ action }) => action !== support.stop)
-      const tokens = await Promise.all(
-        goesOn.map(async ({ sample, action }) => {
+      const continuations = await Promise.all(
+        goesOn.map(async ({ sample, parent, action }) => {
           const before = latents[sample]
           latents[sample] = await withAction(before, action, limits)
-          return latents[sample].tokens.slice(before.tokens.length)
+          return { parent, tokens: latents[sample].tokens.slice(before.tokens.length) }
         }),
       )
       if (goesOn.length === 0 || isForced(support, actions)) return latents
       open = goesOn.map(({ sample }) => sample)
-      const parents = goesOn.map(({ row }) => (actions === 1 && !beginnings ? 0 : row)) // at first every row continues the prompt
-      ;({ drawn } = await decoder.advance({ parents, tokens }, choice(actions)))
+      await advance(continuations, actions)
     }
   })
 }
 
-/** One token per row. */
+/** More tokens after a row of the step before. */
+type Continuation = { parent: number; tokens: readonly number[] }
+
+/** Latents that are equal so far are one row, which each of them reads. */
+function mergeEqual(continuations: readonly Continuation[]) {
+  const rows = new Map<string, Continuation & { row: number }>()
+  const readers = continuations.map(({ parent, tokens }) => {
+    const key = `${parent} ${tokens}`
+    if (!rows.has(key)) rows.set(key, { row: rows.size, parent, tokens })
+    return rows.get(key)!.row
+  })
+  const distinct = [...rows.values()]
+  return { readers, parents: distinct.map(({ parent }) => parent), tokens: distinct.map(({ tokens }) => tokens) }
+}
+
+/** One token for each reader. */
 const drawing: Readout = {
   name: 'draw',
   inputs: (vocabulary) => ({
     bias: { dtype: 'float32', shape: [vocabulary] },
-    temperature: { dtype: 'float32', shape: ['rows', 1] },
-    uniform: { dtype: 'float64', shape: ['rows', 1] },
+    temperature: { dtype: 'float32', shape: ['readers', 1] },
+    uniform: { dtype: 'float64', shape: ['readers', 1] },
   }),
   outputs: (logits, { bias, temperature, uniform }) => ({
     drawn: draw(div(add(logits, bias), temperature), uniform),
