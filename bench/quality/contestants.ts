@@ -7,8 +7,10 @@ export const ours = {
   plain: {},
   'int8 rollouts': { rollouts: 'int8' },
   'a quarter of the prefixes': { prefixFraction: 0.25 },
-  'four updates a step': { updatesPerStep: 4, sources: { replay: 0.25 } },
-  all: { updatesPerStep: 4, sources: { replay: 0.25 } },
+  'two updates a step': { updatesPerStep: 2, sources: { replay: 0.25 } },
+  /** What equal beginnings of latents cost once makes more latents cheap. */
+  'more latents': { samplesPerPrompt: 256 },
+  all: { rollouts: 'int8', samplesPerPrompt: 256 },
 } as const satisfies Record<string, TrainingOptions>
 
 export type OursName = keyof typeof ours

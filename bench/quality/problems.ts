@@ -58,10 +58,10 @@ function opened(model: LanguageModel, input: TaskPrompt, options: TrainingOption
 /** 64 latents of up to three tokens; the truth is enumerated. */
 function numbersProblem(model: LanguageModel, steps: number): Problem {
   const [example] = randomNumbers.examples as readonly Example[]
-  const { optimizer } = randomNumbers.defaults!
   const options: TrainingOptions = {
     ...common,
-    ...{ steps, samplesPerPrompt: 64, optimizer },
+    ...{ steps, samplesPerPrompt: 64 },
+    optimizer: { learningRate: { from: 1e-3, to: 1e-5, shape: 'cosine' }, maxGradientNorm: 1 },
     latent: { stop: '\n', minTokens: 0, maxTokens: 3 }, // the empty one is a state of the paper's, too
   }
   const problem = opened(model, randomNumbers.prompt(example, model), options)

@@ -3,6 +3,7 @@
  * limits of the support. The learn step puts an objective on top; without one it scores latents.
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
+import { distinct } from '../distinct.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { packedForward } from '../models/attention.ts'
 import { weightInputs } from '../models/frozen.ts'
@@ -170,20 +171,6 @@ export function policyFeeds({ prompt, latents, inserted }: PromptLatents, suppor
       ),
     }),
   }
-}
-
-/** Numbers values in the order in which they are first met; equal ones have one number. */
-function distinct<Value>() {
-  const ids = new Map<string, number>()
-  const values: Value[] = []
-  const idOf = (value: Value): number => {
-    const key = JSON.stringify(value)
-    const known = ids.get(key)
-    if (known !== undefined) return known
-    ids.set(key, values.length)
-    return values.push(value) - 1
-  }
-  return { values, idOf }
 }
 
 /** A [rows, columns] grid, row by row. */

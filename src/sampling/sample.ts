@@ -3,8 +3,10 @@
  * batch. No log q is kept: the learn step computes it again, with its gradient.
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
+import { distinct } from '../distinct.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
+import { vector } from '../models/packing.ts'
 import type { Draws } from '../random.ts'
 import { float32, type HostTensor } from '../runtime/host-tensor.ts'
 import { add, div, draw } from '../tensor/ops/index.ts'
@@ -62,12 +64,11 @@ export async function sampleWithTool(
 
   // One number for every action of every latent, drawn before anything runs: rows that end early shift no other row's.
   const uniforms = temperatures.map(() => Float64Array.from({ length: support.maxTokens }, () => draws.uniform()))
-  const choice = (actions: number): Record<string, HostTensor> => ({
+  /** @param of  which of the temperatures, each of a row, each open latent is drawn at */
+  const choice = (actions: number, at: readonly number[], of: readonly number[]): Record<string, HostTensor> => ({
     bias: float32([vocabulary], biasAfter(support, actions, vocabulary)),
-    temperature: float32(
-      [open.length, 1],
-      open.map((sample) => temperatures[sample]),
-    ),
+    temperature: float32([at.length, 1], at),
+    of: vector(of),
     uniform: {
       dtype: 'float64',
       shape: [open.length, 1],
@@ -76,12 +77,21 @@ export async function sampleWithTool(
   })
 
   return withDecoder(lane, { model, adapter, int8 }, prompt, drawing, async (decoder) => {
-    let { drawn } = await decoder.start(choice(0))
     let rowOf = open.map(() => 0) // of each open latent: at first they all are the prompt
+    /** What the open latents are drawn from: rows at temperatures, each once. */
+    const distributions = () => {
+      const { values, idOf } = distinct<{ row: number; temperature: number }>()
+      const of = open.map((sample, place) => idOf({ row: rowOf[place], temperature: temperatures[sample] }))
+      return { readers: values.map(({ row }) => row), at: values.map(({ temperature }) => temperature), of }
+    }
+    const { at, of } = distributions()
+    let { drawn } = await decoder.start(choice(0, at, of))
     const advance = async (continuations: readonly Continuation[], actions: number) => {
-      const { readers, ...rows } = mergeEqual(continuations)
-      rowOf = readers
-      ;({ drawn } = await decoder.advance({ ...rows, readers }, choice(actions)))
+      const { values, idOf } = distinct<Continuation>() // latents that are equal so far are one row
+      rowOf = continuations.map(idOf)
+      const { readers, at, of } = distributions()
+      const rows = { parents: values.map(({ parent }) => parent), tokens: values.map(({ tokens }) => tokens) }
+      ;({ drawn } = await decoder.advance({ ...rows, readers }, choice(actions, at, of)))
     }
     if (beginnings)
       await advance(
@@ -108,27 +118,16 @@ export async function sampleWithTool(
 /** More tokens after a row of the step before. */
 type Continuation = { parent: number; tokens: readonly number[] }
 
-/** Latents that are equal so far are one row, which each of them reads. */
-function mergeEqual(continuations: readonly Continuation[]) {
-  const rows = new Map<string, Continuation & { row: number }>()
-  const readers = continuations.map(({ parent, tokens }) => {
-    const key = `${parent} ${tokens}`
-    if (!rows.has(key)) rows.set(key, { row: rows.size, parent, tokens })
-    return rows.get(key)!.row
-  })
-  const distinct = [...rows.values()]
-  return { readers, parents: distinct.map(({ parent }) => parent), tokens: distinct.map(({ tokens }) => tokens) }
-}
-
-/** One token for each reader. */
+/** A token for each latent. */
 const drawing: Readout = {
   name: 'draw',
   inputs: (vocabulary) => ({
     bias: { dtype: 'float32', shape: [vocabulary] },
     temperature: { dtype: 'float32', shape: ['readers', 1] },
-    uniform: { dtype: 'float64', shape: ['readers', 1] },
+    of: { dtype: 'int64', shape: ['draws'] },
+    uniform: { dtype: 'float64', shape: ['draws', 1] },
   }),
-  outputs: (logits, { bias, temperature, uniform }) => ({
-    drawn: draw(div(add(logits, bias), temperature), uniform),
+  outputs: (logits, { bias, temperature, of, uniform }) => ({
+    drawn: draw(div(add(logits, bias), temperature), uniform, of),
   }),
 }

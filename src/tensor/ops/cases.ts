@@ -336,14 +336,26 @@ export const cases: OpCase[] = [
     inputs: {
       logits: float32([1, 4], [Math.log(2), Number.NEGATIVE_INFINITY, 0, 0]),
       uniform: { dtype: 'float64', shape: [5, 1], data: Float64Array.from([0, 0.49, 0.5, 0.74, 0.76]) },
+      of: int64([5], [0, 0, 0, 0, 0]),
     },
-    build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [5, 4]), uniform)),
+    build: ({ logits, uniform, of }) => ops.toFloat(ops.draw(logits, uniform, of)),
     expected: [0, 0, 2, 2, 3],
+  },
+  {
+    op: 'draw', // from rows in another order than theirs, and from one of them twice
+    inputs: {
+      logits: float32([3, 2], [0, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0, 0]),
+      uniform: { dtype: 'float64', shape: [4, 1], data: Float64Array.from([0.6, 0.6, 0.6, 0.4]) },
+      of: int64([4], [2, 1, 0, 2]),
+    },
+    build: ({ logits, uniform, of }) => ops.toFloat(ops.draw(logits, uniform, of)),
+    expected: [1, 1, 0, 0],
   },
   {
     op: 'draw', // over several blocks: all mass on three tokens far apart, ¼, ½ and ¼, and none after the last of them
     inputs: {
       uniform: { dtype: 'float64', shape: [6, 1], data: Float64Array.from([0, 0.24, 0.25, 0.74, 0.75, 1 - 2 ** -53]) },
+      of: int64([6], [0, 0, 0, 0, 0, 0]),
       logits: float32(
         [1, 1000],
         Array.from(
@@ -352,7 +364,7 @@ export const cases: OpCase[] = [
         ),
       ),
     },
-    build: ({ logits, uniform }) => ops.toFloat(ops.draw(ops.expand(logits, [6, 1000]), uniform)),
+    build: ({ logits, uniform, of }) => ops.toFloat(ops.draw(logits, uniform, of)),
     expected: [3, 3, 300, 300, 301, 301],
   },
 ]

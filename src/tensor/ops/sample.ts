@@ -12,7 +12,7 @@ const BLOCK = 256
 
 export const drawOp = defineOp('draw', {
   outputs: ([, uniform]) => [{ shape: [uniform.shape[0]], dtype: 'int64' }],
-  emit: (onnx, [logits, uniform], _, { inputs }) => {
+  emit: (onnx, [logits, uniform, of], _, { inputs }) => {
     const vocabulary = inputs[0].shape[1] as number
     const blocks = Math.ceil(vocabulary / BLOCK)
     const whole = (...values: number[]) => onnx.constant(int64([values.length], values))
@@ -21,9 +21,12 @@ export const drawOp = defineOp('draw', {
     const padded = padding > 0 ? onnx.node('Pad', [probabilities, whole(0, 0, 0, padding)]) : probabilities
     const grid = onnx.node('Reshape', [padded, whole(-1, blocks, BLOCK)])
 
-    const sums = wide(onnx, onnx.node('ReduceSum', [grid, whole(2)], { keepdims: 0 }))
+    const row = onnx.node('Unsqueeze', [of, whole(1)])
+    const sumsOfRows = wide(onnx, onnx.node('ReduceSum', [grid, whole(2)], { keepdims: 0 }))
+    const sums = onnx.node('Gather', [sumsOfRows, of], { axis: 0 }) // [draws, blocks]
     const block = invert(onnx, sums, uniform)
-    const inBlock = wide(onnx, onnx.node('GatherND', [grid, block.index], { batch_dims: 1 })) // [rows, BLOCK]
+    const place = onnx.node('Concat', [row, block.index], { axis: 1 })
+    const inBlock = wide(onnx, onnx.node('GatherND', [grid, place])) // [draws, BLOCK]
     const own = onnx.node('GatherElements', [sums, block.index], { axis: 1 })
     const rest = onnx.node('Div', [onnx.node('Sub', [block.mark, block.before]), own])
     const token = invert(onnx, inBlock, rest)
@@ -36,8 +39,8 @@ export const drawOp = defineOp('draw', {
 const wide = (onnx: OnnxBuilder, value: string) => onnx.node('Cast', [value], { to: onnx.dataType('float64') })
 
 /**
- * For each row of masses [rows, n] the first place whose running sum exceeds the fraction of the total [rows, 1], and never one
- * of mass zero, however the product rounds: that place [rows, 1], the sum before it, and the sum that was looked for.
+ * For each row of masses [draws, n] the first place whose running sum exceeds the fraction of the total [draws, 1], and never one
+ * of mass zero, however the product rounds: that place [draws, 1], the sum before it, and the sum that was looked for.
  */
 function invert(onnx: OnnxBuilder, masses: string, fraction: string) {
   const lastAxis = onnx.constant(int64([1], [-1]))
@@ -58,9 +61,10 @@ function invert(onnx: OnnxBuilder, masses: string, fraction: string) {
 }
 
 /**
- * One token for each row by inversion: the first whose cumulative probability exceeds `uniform`.
+ * Tokens by inversion: for each draw the first whose cumulative probability in the row exceeds `uniform`.
  * @param logits  [rows, vocabulary]; −∞ for what must not be drawn
- * @param uniform  [rows, 1], float64 in [0, 1)
- * @returns [rows], whole numbers
+ * @param uniform  [draws, 1], float64 in [0, 1)
+ * @param of  [draws], the row that each is from
+ * @returns [draws], whole numbers
  */
-export const draw = (logits: Tensor, uniform: Tensor): Tensor => drawOp([logits, uniform], undefined)
+export const draw = (logits: Tensor, uniform: Tensor, of: Tensor): Tensor => drawOp([logits, uniform, of], undefined)
