@@ -1,21 +1,40 @@
 /** @file Who is compared: the paper's algorithm, ours as it is, and ours with each thing that makes it cheaper. */
-import type { TrainingOptions } from '../../src/trainers/config.ts'
-import { withDefaults } from '../../src/trainers/config.ts'
+import { type TrainingOptions, withDefaults } from '../../src/trainers/config.ts'
+import type { ProblemName } from './problems.ts'
 
-/** What is set otherwise than in the problem's options. */
-export const ours = {
-  plain: {},
-  'int8 rollouts': { rollouts: 'int8' },
-  'a quarter of the prefixes': { prefixFraction: 0.25 },
-  'two updates a step': { updatesPerStep: 2, sources: { replay: 0.25 } },
-  /** What equal beginnings of latents cost once makes more latents cheap. */
-  'more latents': { samplesPerPrompt: 256 },
-  all: { rollouts: 'int8', samplesPerPrompt: 256 },
-} as const satisfies Record<string, TrainingOptions>
+type Ours = {
+  /** What is set otherwise than in the problem's options. */
+  options: TrainingOptions
+  /** Steps as a fraction of those of the others. */
+  steps?: number
+}
 
-export type OursName = keyof typeof ours
+/** What equal beginnings of latents cost once makes more latents cheap, where they are short. */
+const moreLatents: Ours = { options: { samplesPerPrompt: 256 } }
+
+const ours = {
+  plain: { options: {} },
+  'int8 rollouts': { options: { rollouts: 'int8' } },
+  'a quarter of the prefixes': { options: { prefixFraction: 0.25 } },
+  'three updates a step': { options: { updatesPerStep: 3, sources: { replay: 0.25 } } },
+  'more latents': moreLatents,
+} as const satisfies Record<string, Ours>
+
+/** Together what pays on a problem; where a step makes several updates, as many updates in all as the others make. */
+const all: Record<ProblemName, Ours> = {
+  'random-numbers': { options: { rollouts: 'int8', ...moreLatents.options } },
+  infilling: {
+    options: { rollouts: 'int8', prefixFraction: 0.25, updatesPerStep: 3, sources: { replay: 0.25 } },
+    steps: 1 / 3,
+  },
+}
+
+export type OursName = keyof typeof ours | 'all'
 export type ContestantName = 'paper' | OursName
-export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[])] as const
+export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), 'all'] as const
 
-export const optionsOf = (name: OursName, options: TrainingOptions): TrainingOptions =>
-  withDefaults(options, ours[name])
+/** The options of one of ours, where the others have these. */
+export function optionsOf(name: OursName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
+  const { options: own, steps = 1 }: Ours = name === 'all' ? all[problem] : ours[name]
+  return { ...withDefaults(options, own), steps: Math.round(options.steps * steps) }
+}

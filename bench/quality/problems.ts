@@ -23,13 +23,15 @@ export type PeerReward =
 /** How far a sampler is from its target: the total variation, or weights of which log Z, and the divergence then, are made. */
 export type Distance = { totalVariation: number } | { logWeights: Float64Array }
 
+type Options = TrainingOptions & { steps: number; samplesPerPrompt: number }
+
 export type Problem = {
   input: TaskPrompt
   prompt: Prompt
   support: Support
   reward: PeerReward
   /** What contestants of ours begin from. */
-  options: TrainingOptions
+  options: Options
   distance: (adapter: LoraAdapter) => Promise<Distance>
 }
 
@@ -49,7 +51,7 @@ export function openProblem(name: ProblemName, model: LanguageModel, steps: numb
   return name === 'random-numbers' ? numbersProblem(model, steps) : storyProblem(model, steps)
 }
 
-function opened(model: LanguageModel, input: TaskPrompt, options: TrainingOptions) {
+function opened(model: LanguageModel, input: TaskPrompt, options: Options) {
   const config: TrainingConfig = parseTrainingConfig(options, 'problem')
   const [prompt] = resolvePrompts([input], { model, maxTokens: config.latent.maxTokens })
   return { input, prompt, support: supportOf(config, model), options }
@@ -58,7 +60,7 @@ function opened(model: LanguageModel, input: TaskPrompt, options: TrainingOption
 /** 64 latents of up to three tokens; the truth is enumerated. */
 function numbersProblem(model: LanguageModel, steps: number): Problem {
   const [example] = randomNumbers.examples as readonly Example[]
-  const options: TrainingOptions = {
+  const options: Options = {
     ...common,
     ...{ steps, samplesPerPrompt: 64 },
     optimizer: { learningRate: { from: 1e-3, to: 1e-5, shape: 'cosine' }, maxGradientNorm: 1 },
@@ -91,11 +93,11 @@ const STORY = {
   ending: 'In the evening the kite was high above the trees.',
 }
 /** Latents by which a sampler of the story is judged. */
-const JUDGED = 256
+const JUDGED = 128
 
 /** 16 latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
 function storyProblem(model: LanguageModel, steps: number): Problem {
-  const options: TrainingOptions = {
+  const options: Options = {
     ...common,
     ...{ steps, samplesPerPrompt: 16, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
     optimizer: { learningRate: { from: 1e-3, to: 1e-4, shape: 'cosine' }, maxGradientNorm: 1 },

@@ -20,7 +20,7 @@ import { judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, trainOurs, trainPaper } from './train.ts'
 
 /** Where seconds are compared. */
-const LEVELS = { 'random-numbers': [0.5, 0.3, 0.2, 0.15, 0.1], infilling: [8, 6, 4, 3, 2] }
+const LEVELS = { 'random-numbers': [0.5, 0.3, 0.2, 0.15, 0.1], infilling: [6, 5, 4, 3, 2.5, 2] }
 
 const given = program
   .requiredOption('--model <path>', 'a model: a folder, a .gguf file, or owner/name on the hub')
@@ -60,17 +60,17 @@ const about = `${model.name}, ${given.problem}, ${given.steps} steps of ${proble
 console.log([machine(), ...Object.entries(python?.versions ?? {}).map((pair) => pair.join(' ')), about].join(', '))
 if (python) writeFloat32Checkpoint(join(folder, 'model'), model.path, model.description)
 
-const snapshots = judgedSteps(given.steps)
 const runs: Run<Distance>[] = []
 for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
     if (contestant === 'paper' && !python) continue
-    const setting = { seed, snapshots, start }
+    const options = contestant === 'paper' ? problem.options : optionsOf(contestant, given.problem, problem.options)
+    const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
     const taken =
       contestant === 'paper'
-        ? await trainPaper(python!, { model, folder }, problem, { ...setting, options: problem.options })
-        : await trainOurs(model, problem, { ...setting, options: optionsOf(contestant, problem.options) })
+        ? await trainPaper(python!, { model, folder }, problem, setting)
+        : await trainOurs(model, problem, setting)
     tell(`${contestant}, seed ${seed}: ${taken.at(-1)!.seconds.toFixed(1)} s`)
     runs.push({ contestant, seed, snapshots: taken })
   }
@@ -85,9 +85,9 @@ if (given.picture) {
   await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', `${about}; ${machine()}${seeds}`))
 }
 
-/** Every step at first, then ever fewer, and the last one. */
+/** The last step, and some before it, fewer the later. */
 function judgedSteps(steps: number): number[] {
   const some: number[] = []
-  for (let step = 2; step < steps; step += Math.max(2, Math.round(step / 6))) some.push(step)
+  for (let step = Math.max(1, Math.round(steps / 15)); step < steps; step += Math.ceil(step / 2)) some.push(step)
   return [...some, steps]
 }
