@@ -88,7 +88,7 @@ export const describeSize = (
 /** Opens lanes with random weights, made one tensor at a time. */
 export function openRandomLanes(model: ModelDescription, threads: number): Promise<Lanes> {
   const weights = storedWeights(model, (name, elements) => randomParts(name, model.weights[name], elements))
-  return openLanes(laneShape(model, threads), weights)
+  return openLanes(laneShape(model, { threads }), weights)
 }
 
 /** Writes the same model as a folder that transformers loads, too. */

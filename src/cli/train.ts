@@ -35,7 +35,7 @@ import { downloadProgress, type Progress, startProgress, trainingFigures } from 
 import { resultScreen } from './screen.ts'
 import { duration, PROGRAM, printJson, type Terminal } from './terminal.ts'
 
-type RunOptions = CommonOptions & HoldingOptions & TrainingFlags & { out?: string }
+type RunOptions = CommonOptions & HoldingOptions & TrainingFlags & { lanes?: number; out?: string }
 type TrainOptions = RunOptions & {
   model?: string
   adapter?: string
@@ -50,6 +50,11 @@ type TrainOptions = RunOptions & {
 const withRunOptions = (command: Command) =>
   withCommonOptions(
     withHoldingOptions(command)
+      .option(
+        '--lanes <number>',
+        'prompts of a step side by side, each with a copy of the weights and its part of the threads (default: one a thread for small models, else one)',
+        wholeNumber(1),
+      )
       .option('--config <file>', 'training options as JSON')
       .option('--set <key=value>', 'one training option, such as latent.maxTokens=20; may be repeated', setting)
       .addOption(new Option('--method <name>', 'how it learns (default: gflownet)').choices(methodNames))
@@ -123,6 +128,7 @@ const newRun = (what: NewRun, options: RunOptions, program: Command, { stderr }:
   device: options.device,
   threads: options.threads,
   ...holdingOf(options),
+  lanes: options.lanes,
   onDownload: downloadProgress(stderr),
   folder: options.out,
   command: program.args.join(' '),
@@ -153,7 +159,7 @@ async function resume(folder: string, options: TrainOptions, { stderr }: Termina
     'a run goes on with what its config.json says',
   )
   const { promptBytes } = holdingOf(options)
-  const changes = { model, device, threads, promptBytes, onDownload: downloadProgress(stderr) }
+  const changes = { model, device, threads, lanes: options.lanes, promptBytes, onDownload: downloadProgress(stderr) }
   const run = await resumeRun(folder, changes, fromStep)
   stderr.write(
     run.state

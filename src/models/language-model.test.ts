@@ -6,7 +6,14 @@ import { UserError } from '../errors.ts'
 import { float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { openSafetensors, writeSafetensors } from '../weights/safetensors.ts'
 import { contentHash } from './content-hash.ts'
-import { architectures, describeModel, loadLanguageModel, loadWeights, parameterCount } from './language-model.ts'
+import {
+  architectures,
+  describeModel,
+  laneShape,
+  loadLanguageModel,
+  loadWeights,
+  parameterCount,
+} from './language-model.ts'
 import { textLogits } from './score.ts'
 
 const checkpoints = new URL('../../test/golden/checkpoints/', import.meta.url).pathname
@@ -174,4 +181,19 @@ test('a content hash changes with any bit of config or weights, and with nothing
   weights[weights.length - 1] ^= 1
   writeFileSync(join(folder, 'model.safetensors'), weights)
   expect(contentHash(folder)).not.toBe(original)
+})
+
+test('a small model has a lane for each thread, a large one as many as are asked for, and a device one', () => {
+  const small = describeModel(`${checkpoints}llama`)
+  const large = architectures.gpt2.describe(
+    { model_type: 'gpt2', vocab_size: 50_257, n_positions: 1024, n_embd: 768, n_layer: 12, n_head: 12 },
+    'config.json',
+  )
+  const shape = (config: typeof large, options: Parameters<typeof laneShape>[1]) =>
+    laneShape({ ...config, storage: 'float32', recompute: 'nothing' }, options)
+  expect(shape(small, { threads: 6 })).toMatchObject({ count: 6, threads: 1 })
+  expect(shape(large, { threads: 6 })).toMatchObject({ count: 1, threads: 6 })
+  expect(shape(large, { threads: 6, lanes: 2 })).toMatchObject({ count: 2, threads: 3 })
+  expect(shape(large, { threads: 6, lanes: 9 })).toMatchObject({ count: 6, threads: 1 })
+  expect(shape(large, { threads: 6, lanes: 2, device: 'webgpu' })).toMatchObject({ count: 1, threads: 6 })
 })

@@ -53,6 +53,11 @@ export type LoadOptions = {
   holding?: Holding
   /** Threads in all; default: the cores that this process may use. */
   threads?: number
+  /**
+   * Prompts of a step that are worked on side by side, each with its part of the threads and a copy of the weights; default: one for each
+   * thread where the model is small, else one prompt after another.
+   */
+  lanes?: number
   /** Where the model runs; default: the processor. */
   device?: Device
   /** Follows the download of a model that comes from the hub. */
@@ -83,7 +88,7 @@ export async function loadLanguageModel(spec: string, options: LoadOptions = {})
 export const withWeights = async (
   outline: ModelOutline,
   holding: Holding,
-  options: Pick<LoadOptions, 'threads' | 'device' | 'promptBytes'>,
+  options: Pick<LoadOptions, 'threads' | 'device' | 'lanes' | 'promptBytes'>,
 ): Promise<LanguageModel> => ({
   ...outline,
   ...(await loadWeights(outline.path, { ...outline.description, ...holding }, options)),
@@ -99,13 +104,10 @@ export async function outlineModel(path: string): Promise<ModelOutline> {
 }
 
 /** How a model is held so that it fits. @throws UserError naming what would need less, where nothing does */
-export function planHolding(
-  description: ModelDescription,
-  { threads = grantedCores(), device, ...options }: LoadOptions,
-): Holding {
+export function planHolding(description: ModelDescription, options: LoadOptions): Holding {
   const { storage, recompute } = planMemory(description, {
     work: options.work ?? ORDINARY_WORK,
-    lanes: laneShape(description, threads, device).count,
+    lanes: laneShape(description, options).count,
     storage: options.weights,
     availableBytes: options.memoryBytes ?? availableBytes(),
   })
@@ -126,10 +128,10 @@ function checkVocabulary({ vocabularySize }: Tokenizer, { dimensions }: ModelDes
 export const planPrompts = (
   description: ModelDescription,
   holding: Holding,
-  { threads = grantedCores(), device, promptBytes, ...options }: LoadOptions,
+  { promptBytes, ...options }: LoadOptions,
 ): number => {
   const work = options.work ?? ORDINARY_WORK
-  const lanes = laneShape(description, threads, device).count
+  const lanes = laneShape(description, options).count
   const limit = options.memoryBytes ?? availableBytes()
   return promptBytesWithin(description, holding, { work, lanes, availableBytes: limit }, promptBytes)
 }
@@ -138,14 +140,14 @@ export const planPrompts = (
 export async function loadWeights(
   path: string,
   description: ModelDescription,
-  { threads = grantedCores(), device = 'cpu', promptBytes }: LoadOptions = {},
+  { promptBytes, ...options }: LoadOptions = {},
 ) {
-  await refuseAbsentDevice(device)
+  await refuseAbsentDevice(options.device ?? 'cpu')
   const weights = modelFiles(path).openWeights()
   try {
     const names = storedNames(weights, description)
     const lanes = await openLanes(
-      { ...laneShape(description, threads, device), promptBytes },
+      { ...laneShape(description, options), promptBytes },
       storedWeights(description, (name, elements) => weights.parts(names.get(name)!, elements)),
     )
     return { description, lanes, dispose: () => lanes.dispose() }
@@ -155,10 +157,14 @@ export async function loadWeights(
 }
 
 /** How many lanes a model gets, and how many threads each. Another device than the processor is shared by none. */
-export const laneShape = (description: ModelDescription, threads: number, device: Device = 'cpu') =>
-  parameterCount(description) < SMALL_MODEL && device === 'cpu'
-    ? { device, count: threads, threads: 1 }
-    : { device, count: 1, threads }
+export function laneShape(
+  description: ModelDescription,
+  { threads = grantedCores(), device = 'cpu', lanes }: Pick<LoadOptions, 'threads' | 'device' | 'lanes'>,
+) {
+  const isSmall = parameterCount(description) < SMALL_MODEL
+  const count = device === 'cpu' ? Math.min(threads, lanes ?? (isSmall ? threads : 1)) : 1
+  return { device, count, threads: Math.floor(threads / count) }
+}
 
 /** Number of frozen parameters; a tied head counts once. */
 export const parameterCount = ({ weights }: ConfigDescription) =>

@@ -184,7 +184,7 @@ function startingAdapter({ record: { adapter }, model }: OpenRun): LoraAdapter |
  */
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
   const record = await reopened(folder, changes)
-  return prepare(folder, record, { promptBytes: changes.promptBytes }, async (run) => {
+  return prepare(folder, record, { promptBytes: changes.promptBytes, lanes: changes.lanes }, async (run) => {
     const state = await rewind(folder, fromStep)
     const adapter = state ? undefined : startingAdapter(run)
     writeRecord(folder, record)
@@ -278,7 +278,7 @@ type UnplannedRecord = Omit<RunRecord, 'holding' | 'demonstrations'> &
 async function prepare(
   folder: string,
   given: UnplannedRecord,
-  limits: Pick<LoadOptions, 'weights' | 'memoryBytes' | 'promptBytes'>,
+  limits: Pick<LoadOptions, 'weights' | 'memoryBytes' | 'promptBytes' | 'lanes'>,
   finish: (run: ReadyRun) => Promise<ReadyRun>,
 ): Promise<ReadyRun> {
   const task = await taskOf(given)
@@ -294,7 +294,7 @@ async function prepare(
   const holding = given.holding ?? planHolding(outline.description, { ...limits, work, threads, device })
   const record: RunRecord = { ...described.record, holding }
   const promptBytes = planPrompts(outline.description, holding, { ...limits, work, threads, device })
-  const model = await withWeights(outline, holding, { threads, device, promptBytes })
+  const model = await withWeights(outline, holding, { threads, device, promptBytes, lanes: limits.lanes })
   try {
     const run = { folder, record, task, model }
     if (record.taskFile) {
