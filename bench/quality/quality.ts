@@ -2,7 +2,7 @@
  * @file `npm run bench:quality`: how near a sampler is to its target after how many seconds of training, for the paper's algorithm
  * in PyTorch, for ours as it is, and for ours with what makes it cheaper. All begin with the same model and adapter. See docs/performance.md.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Option, program } from 'commander'
@@ -16,7 +16,7 @@ import { writeFloat32Checkpoint } from './checkpoint.ts'
 import { type ContestantName, contestantNames, optionsOf } from './contestants.ts'
 import type { Distance } from './problems.ts'
 import { openProblem, type ProblemName, problemNames } from './problems.ts'
-import { judge, qualityPicture, type Run, report } from './report.ts'
+import { beside, judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, trainOurs, trainPaper } from './train.ts'
 
 /** Where seconds are compared. */
@@ -29,6 +29,7 @@ const given = program
   .option('--steps <count>', 'of each run', wholeNumber(2), 60)
   .option('--seed <number>', 'of the first runs', wholeNumber(0), 1)
   .option('--seeds <count>', 'runs of each', wholeNumber(1), 3)
+  .option('--beside <file>', 'what was measured before, of the same problem: shown beside')
   .option('--json <file>', 'write what was measured')
   .option('--picture <path>', 'write a picture, as .svg and .png')
   .parse()
@@ -39,6 +40,7 @@ const given = program
     steps: number
     seed: number
     seeds: number
+    beside?: string
     json?: string
     picture?: string
   }>()
@@ -77,11 +79,12 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
 }
 await model.dispose()
 
-const judged = judge(runs)
+const own = judge(runs)
+const judged = given.beside ? beside(JSON.parse(readFileSync(given.beside, 'utf8')), own) : own
 console.log(report(judged, LEVELS[given.problem]))
 if (given.json) writeJson(given.json, { command: 'bench:quality', machine: machine(), ...given, ...judged })
 if (given.picture) {
-  const seeds = given.seeds > 1 ? `; mean of ${given.seeds} seeds, bars one standard deviation` : ''
+  const seeds = given.seeds > 1 ? `; mean of ${given.seeds} seeds, bars: one standard deviation` : ''
   await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', `${about}; ${machine()}${seeds}`))
 }
 

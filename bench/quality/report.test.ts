@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { distanceAfter, judge, report, secondsTo } from './report.ts'
+import { beside, distanceAfter, judge, report, secondsTo } from './report.ts'
 
 const snapshots = [0.5, 0.1, 0.3, 0.08, 0.09].map((distance, i) => ({ step: i + 1, seconds: 10 * (i + 1), distance }))
 
@@ -36,4 +36,20 @@ test('ratios pair runs of one seed', () => {
   })
   const runs = [run('paper', 1, 40), run('plain', 1, 4), run('paper', 2, 60), run('plain', 2, 3)]
   expect(report({ measure: 'total variation', runs }, [0.2])).toContain('15.0 × (10.0 20.0)')
+})
+
+test('runs of another day stand beside, all with the log Z of the better sampler', () => {
+  const run = (contestant: 'paper' | 'plain', distance: number) => ({
+    contestant,
+    seed: 1,
+    snapshots: [{ step: 1, seconds: 1, distance }],
+  })
+  const logZ = (value: number, effectiveFraction: number) => ({ value, standardError: 0.1, effectiveFraction })
+  const measure = 'KL(q ‖ posterior), nats'
+  const both = beside(
+    { measure, logZ: logZ(-3, 0.2), runs: [run('paper', 1)] },
+    { measure, logZ: logZ(-2.5, 0.4), runs: [run('plain', 2)] },
+  )
+  expect(both.logZ?.value).toBe(-2.5)
+  expect(both.runs.map(({ snapshots }) => snapshots[0].distance)).toEqual([1.5, 2])
 })

@@ -46,6 +46,24 @@ export function judge(runs: readonly Run<Distance>[]): Judged {
   }
 }
 
+/** Runs beside others, but for contestants that are among these too; divergences are made with the log Z of the better sampler. */
+export function beside(before: Judged, now: Judged): Judged {
+  const isAgain = ({ contestant }: Run<number>) => now.runs.some((run) => run.contestant === contestant)
+  const all = [{ ...before, runs: before.runs.filter((run) => !isAgain(run)) }, now]
+  const better = all.reduce(
+    (best, { logZ }) => (logZ && logZ.effectiveFraction > (best?.effectiveFraction ?? 0) ? logZ : best),
+    before.logZ,
+  )
+  const shifted = ({ logZ, runs }: Judged) => {
+    const shift = better && logZ ? better.value - logZ.value : 0
+    return runs.map((run) => ({
+      ...run,
+      snapshots: run.snapshots.map((snapshot) => ({ ...snapshot, distance: snapshot.distance + shift })),
+    }))
+  }
+  return { measure: before.measure, ...(better && { logZ: better }), runs: all.flatMap(shifted) }
+}
+
 /** Seconds after which a run is at most so far from its target, and stays so; infinite where it never is. */
 export function secondsTo(level: number, { snapshots }: Pick<Run<number>, 'snapshots'>): number {
   const last = snapshots.findLastIndex(({ distance }) => distance > level)
