@@ -10,6 +10,7 @@ import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
 import { writeJson } from '../../src/files.ts'
 import { loadLanguageModel } from '../../src/models/language-model.ts'
+import { grantedCores } from '../../src/runtime/threads.ts'
 import { machine } from '../machine.ts'
 import { findPython } from '../peers/python.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
@@ -85,7 +86,8 @@ console.log(report(judged, LEVELS[given.problem]))
 if (given.json) writeJson(given.json, { command: 'bench:quality', machine: machine(), ...given, ...judged })
 if (given.picture) {
   const seeds = given.seeds > 1 ? `; mean of ${given.seeds} seeds, bars: one standard deviation` : ''
-  await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', `${about}; ${machine()}${seeds}`))
+  const subtitle = `${given.problem} with ${model.name}, ${grantedCores()} threads${seeds}`
+  await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', subtitle))
 }
 
 /** The last step, and some before it, fewer the later. */

@@ -134,15 +134,25 @@ const spread = (values: readonly number[], digits = 3) => {
   return values.length > 1 ? `${mean.toFixed(digits)} ± ${(high - mean).toFixed(digits)}` : mean.toFixed(digits)
 }
 
+/** Who is drawn, where all of them are there: each variant would hide the others. */
+const HEADLINE: readonly ContestantName[] = ['paper', 'plain', 'all']
+const TITLES: Partial<Record<ContestantName, string>> = {
+  paper: "the paper's algorithm, PyTorch",
+  plain: 'flowtune',
+  all: 'flowtune, all that pays',
+}
+
 /** Distance against seconds, both on logarithmic axes: mean over seeds, bars of one standard deviation. */
 export function qualityPicture({ measure, runs }: Judged, title: string, subtitle: string): Picture {
-  const curves = [...new Set(runs.map(({ contestant }) => contestant))].map((name): CostCurve => {
+  const found = [...new Set(runs.map(({ contestant }) => contestant))]
+  const drawn = HEADLINE.every((name) => found.includes(name)) ? HEADLINE : found
+  const curves = drawn.map((name): CostCurve => {
     const own = runs.filter(({ contestant }) => contestant === name)
     const points = own[0].snapshots.map((_, i) => ({
       cost: own.map(({ snapshots }) => snapshots[i].seconds),
       quality: own.map(({ snapshots }) => snapshots[i].distance),
     }))
-    return { name, points }
+    return { name: TITLES[name] ?? `flowtune, ${name}`, points }
   })
   return qualityAgainstCost({ title, subtitle }, [{ quality: { title: measure, isLogarithmic: true }, curves }], {
     title: 'seconds of training',
