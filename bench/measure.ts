@@ -26,6 +26,7 @@ export type Row = {
 
 /** Prompt lengths of successive runs: around 60, no two neighbours alike. */
 const PROMPT_LENGTHS = [60, 49, 66, 55, 63, 52]
+
 export async function measure(size: SizeName, repeats: number): Promise<Row[]> {
   const threads = grantedCores()
   const rate = await largeProductRate(threads)

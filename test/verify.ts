@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
 import { normaliseLog } from '../src/evaluation/divergence.ts'
 import { compareExactly, compareShapes, enumerateRewards } from '../src/evaluation/enumerate.ts'
-import { meanEstimate, sampleVariance } from '../src/evaluation/estimate.ts'
+import { spreadText } from '../src/evaluation/pictures/spread.ts'
 import { type ObjectiveName, objectiveNames } from '../src/gflownet/objectives.ts'
 import { loadLanguageModel } from '../src/models/language-model.ts'
 import { exactProblem, modelFolder, otherRewards, rewards, TEMPERATURE, trainExactly } from './exact-posterior.ts'
@@ -63,7 +63,7 @@ const table = new Table({
 })
 for (const { name, objective, results, passed } of trained) {
   const [{ before, after }] = results
-  const overSeeds = (of: (result: (typeof results)[number]) => number) => withSpread(results.map(of))
+  const overSeeds = (of: (result: (typeof results)[number]) => number) => spreadText(results.map(of), 4)
   table.push([
     ...[name, objective, after.entropy.toFixed(4), before.totalVariation.toFixed(4)],
     overSeeds(({ after }) => after.totalVariation),
@@ -74,12 +74,6 @@ for (const { name, objective, results, passed } of trained) {
   ])
 }
 console.log(table.toString())
-
-/** Mean, and standard deviation over seeds where there are several. */
-function withSpread(values: readonly number[]): string {
-  const { value } = meanEstimate(values)
-  return values.length > 1 ? `${value.toFixed(4)} ± ${Math.sqrt(sampleVariance(values)).toFixed(4)}` : value.toFixed(4)
-}
 
 // The samplers of the tempered density are held against the posterior: that must fail, or the test proves nothing.
 const posterior = await enumerateRewards(exact.problem, rewards.posterior, TEMPERATURE)

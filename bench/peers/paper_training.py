@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from peft import PeftModel  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from paper import Paper  # noqa: E402
-from step import Step, load_policy  # noqa: E402
+from step import Step, answering, load_policy  # noqa: E402
 
 
 def main() -> None:
@@ -29,8 +28,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print too, and answers must stay whole lines
+    answer = answering()
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(arguments.threads)
 
@@ -53,7 +51,7 @@ def main() -> None:
         seconds += time.perf_counter() - started
         if step in problem["snapshots"]:
             model.save_pretrained(arguments.folder / "snapshots" / str(step))
-            print(json.dumps({"step": step, "seconds": seconds}), file=answers, flush=True)
+            answer({"step": step, "seconds": seconds})
 
 
 def update(model: PeftModel, problem: dict) -> None:

@@ -6,7 +6,6 @@ peak memory and what came out. `--describe` only tells versions, and whether the
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -19,7 +18,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from paper import Paper  # noqa: E402
-from step import Step, load_policy, read_step  # noqa: E402
+from step import Step, answering, load_policy, read_step  # noqa: E402
 from tuned import Tuned  # noqa: E402
 
 PEERS = {"paper": (Paper, torch.float32), "tuned": (Tuned, torch.float32), "tuned-bfloat16": (Tuned, torch.bfloat16)}
@@ -33,12 +32,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
 
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print too, and answers must stay whole lines
-
-    def answer(value: object) -> None:
-        print(json.dumps(value), file=answers, flush=True)
-
+    answer = answering()
     if arguments.describe:
         answer(describe())
         return

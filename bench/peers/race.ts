@@ -3,9 +3,7 @@
  * weights, tokens and LoRA. *paper* is the algorithm of the paper's own code, *tuned* what a good engineer would write. See
  * docs/performance.md. Ends with code 1 where a float32 peer computes something else than ours.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { loadavg } from 'node:os'
-import { fileURLToPath } from 'node:url'
 import { Option, program } from 'commander'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { machine } from '../machine.ts'
@@ -17,6 +15,7 @@ import { disagrees, runPairs } from './pairs.ts'
 import { writePolicy, writeStep } from './prepare.ts'
 import { findPython } from './python.ts'
 import { measurementsOf, type Race, report } from './report.ts'
+import { makeWorkFolder } from './work-folder.ts'
 import { type WorkloadName, workloadNames } from './workloads.ts'
 
 /** 30 layers of 576 with a vocabulary of 49,152, and 12 layers of 768 with one of 50,257. */
@@ -48,11 +47,7 @@ const [load] = loadavg()
 if (load > BUSY) tell(`the machine is not quiet (load ${load.toFixed(1)}): ratios will not be those of a quiet one`)
 console.log([machine(), ...versions, `seed ${given.seed}`].join(', '))
 
-const work = fileURLToPath(new URL('./.work/', import.meta.url))
-mkdirSync(work, { recursive: true })
-const folder = mkdtempSync(work) // half a gigabyte of weights, and not in a temporary folder that may lie in memory
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
+const folder = makeWorkFolder()
 
 const races: Race[] = []
 for (const size of extent.size) {

@@ -10,7 +10,7 @@ import { sampleLatents } from '../../src/sampling/sample.ts'
 import type { Support } from '../../src/sampling/support.ts'
 import { infilling } from '../../src/tasks/infilling.ts'
 import { numbersOf, rangeOf } from '../../src/tasks/number-range.ts'
-import { randomNumbers } from '../../src/tasks/random-numbers.ts'
+import { randomNumbers, uniformDensity } from '../../src/tasks/random-numbers.ts'
 import type { Example, TaskPrompt } from '../../src/tasks/task.ts'
 import { parseTrainingConfig, type TrainingConfig, type TrainingOptions } from '../../src/trainers/config.ts'
 import { type Prompt, resolvePrompts, supportOf } from '../../src/trainers/prompts.ts'
@@ -39,12 +39,7 @@ export const problemNames = ['random-numbers', 'infilling'] as const
 export type ProblemName = (typeof problemNames)[number]
 
 /** One prompt an update, all latents from the policy itself, as the paper's code does it for numbers; each for as many steps. */
-const common = {
-  promptsPerStep: 1,
-  rewardTemperature: 1,
-  sources: { tempered: 0, replay: 0 },
-  checkpoints: { every: 1_000_000 },
-}
+const common = { promptsPerStep: 1, rewardTemperature: 1, sources: { tempered: 0, replay: 0 } }
 
 /** @param steps  of a run, over which the learning rate falls */
 export function openProblem(name: ProblemName, model: LanguageModel, steps: number): Problem {
@@ -67,22 +62,23 @@ function numbersProblem(model: LanguageModel, steps: number): Problem {
     latent: { stop: '\n', minTokens: 0, maxTokens: 3 }, // the empty one is a state of the paper's, too
   }
   const problem = opened(model, randomNumbers.prompt(example, model), options)
-  const numbers = numbersOf(rangeOf(example))
-  const logUniform = -Math.log(numbers.length)
+  const range = rangeOf(example)
+  const numbers = numbersOf(range)
+  const { ofNumber, otherwise, perToken } = uniformDensity(range, model.tokenizer)
   return {
     ...problem,
     reward: {
       kind: 'table',
-      entries: numbers.map((number) => [model.tokenizer.encodeContinuation(number), logUniform]),
-      otherwise: Math.log(1e-3),
-      perToken: Math.log(2 * model.tokenizer.vocabularySize),
+      entries: numbers.map((number) => [model.tokenizer.encodeContinuation(number), ofNumber]),
+      otherwise,
+      perToken,
     },
     distance: async (adapter) => {
       const outcomes = numbers.map((number) => [number])
       const sampler = { model, adapter, support: problem.support }
       const { logP, validMass } = await outcomeDistribution(sampler, problem.prompt.tokens, outcomes)
       const invalid = Math.log(Math.max(Number.MIN_VALUE, 1 - validMass))
-      const uniform = [...numbers.map(() => logUniform), Number.NEGATIVE_INFINITY]
+      const uniform = [...numbers.map(() => ofNumber), Number.NEGATIVE_INFINITY]
       return { totalVariation: totalVariation(uniform, [...logP, invalid]) }
     },
   }

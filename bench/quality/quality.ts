@@ -2,9 +2,8 @@
  * @file `npm run bench:quality`: how near a sampler is to its target after how many seconds of training, for the paper's algorithm
  * in PyTorch, for ours as it is, and for ours with what makes it cheaper. All begin with the same model and adapter. See docs/performance.md.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { Option, program } from 'commander'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
@@ -13,10 +12,10 @@ import { loadLanguageModel } from '../../src/models/language-model.ts'
 import { grantedCores } from '../../src/runtime/threads.ts'
 import { machine } from '../machine.ts'
 import { findPython } from '../peers/python.ts'
+import { makeWorkFolder } from '../peers/work-folder.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
 import { type ContestantName, contestantNames, optionsOf } from './contestants.ts'
-import type { Distance } from './problems.ts'
-import { openProblem, type ProblemName, problemNames } from './problems.ts'
+import { type Distance, openProblem, type ProblemName, problemNames } from './problems.ts'
 import { beside, judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, trainOurs, trainPaper } from './train.ts'
 
@@ -51,12 +50,7 @@ const found = given.contestant.includes('paper') ? findPython(tell) : undefined
 if (typeof found === 'string') tell(`the paper's algorithm is left out: ${found}`)
 const python = typeof found === 'object' ? found : undefined
 
-const work = fileURLToPath(new URL('../peers/.work/', import.meta.url))
-mkdirSync(work, { recursive: true })
-const folder = mkdtempSync(work)
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130))
-
+const folder = makeWorkFolder()
 const model = await loadLanguageModel(given.model, { weights: 'float32' })
 const problem = openProblem(given.problem, model, given.steps)
 const about = `${model.name}, ${given.problem}, ${given.steps} steps of ${problem.options.samplesPerPrompt} latents`

@@ -3,7 +3,7 @@ import Table from 'cli-table3'
 import { estimateLogPartition } from '../../src/evaluation/log-partition.ts'
 import { type CostCurve, qualityAgainstCost } from '../../src/evaluation/pictures/costs.ts'
 import type { Picture } from '../../src/evaluation/pictures/picture.ts'
-import { spreadOf } from '../../src/evaluation/pictures/spread.ts'
+import { spreadText } from '../../src/evaluation/pictures/spread.ts'
 import { mean } from '../../src/sums.ts'
 import { median } from '../statistics.ts'
 import type { ContestantName } from './contestants.ts'
@@ -92,12 +92,18 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
     quality.push([
       contestant,
       ends[0].step,
-      spread(
+      spreadText(
         ends.map(({ seconds }) => seconds),
         1,
       ),
-      spread(ends.map(({ distance }) => distance)),
-      spread(own.map((run) => distanceAfter(shortest, run) ?? Number.NaN)),
+      spreadText(
+        ends.map(({ distance }) => distance),
+        3,
+      ),
+      spreadText(
+        own.map((run) => distanceAfter(shortest, run) ?? Number.NaN),
+        3,
+      ),
     ])
     const secondsOf = (level: number) => own.map((run) => secondsTo(level, run))
     times.push([
@@ -127,11 +133,6 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
       ]
     : []
   return [...notes, `${quality}`, `${times}`, ...(ratios.length > 0 ? [`${ratios}`] : [])].join('\n')
-}
-
-const spread = (values: readonly number[], digits = 3) => {
-  const { mean, high } = spreadOf(values)
-  return values.length > 1 ? `${mean.toFixed(digits)} ± ${(high - mean).toFixed(digits)}` : mean.toFixed(digits)
 }
 
 /** Who is drawn, where all of them are there: each variant would hide the others. */

@@ -1,7 +1,7 @@
 /**
  * @file Where a model runs. A lane is one runtime with the model's weights in it. A large model has one lane that uses
- * every core in each operation; a small one, whose operations are too short to share, has a lane per core and works on
- * several prompts at once. What is computed does not depend on the lane.
+ * every core in each operation, if no more are asked for; a small one, whose operations are too short to share, has a lane per core and
+ * works on several prompts at once. What is computed does not depend on the lane.
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'

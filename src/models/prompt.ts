@@ -38,25 +38,36 @@ export const withPrompt = <Result>(
     use,
   )
 
-export function promptProgram(model: ModelDescription, lora?: LoraConfig): Program {
+/** A prompt inside a graph: its keys and values in every layer, under the names of `promptCacheInputs`, and its hidden states. */
+export function promptStates(
+  model: ModelDescription,
+  inputs: Record<string, Tensor>,
+  tokens: Tensor,
+  lora?: LoraConfig,
+) {
   const { keyValueHeads, headWidth } = model.dimensions
+  const cache: Record<string, Tensor> = {}
+  const { attend, ...packed } = packedForward({ promptTokens: tokens }, model.dimensions)
+  const hidden = model.hiddenStates({
+    ...packed,
+    ...linearLayers(model, inputs, lora),
+    attend: (layer, query, key, value) => {
+      for (const [name, x] of Object.entries({ Key: key, Value: value }))
+        cache[`prompt${name}.${layer}`] = transpose(reshape(x, ['prompt', keyValueHeads, headWidth]), [1, 0, 2])
+      return attend(layer, query, key, value)
+    },
+  })
+  return { cache, hidden }
+}
+
+export function promptProgram(model: ModelDescription, lora?: LoraConfig): Program {
   const types = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
     tokens: { dtype: 'int64', shape: ['prompt'] } as TensorType,
   }
   return buildProgram('prompt', types, (inputs) => {
-    const read: Record<string, Tensor> = {}
-    const { attend, ...tokens } = packedForward({ promptTokens: inputs.tokens }, model.dimensions)
-    read.promptHidden = model.hiddenStates({
-      ...tokens,
-      ...linearLayers(model, inputs, lora),
-      attend: (layer, query, key, value) => {
-        for (const [name, x] of Object.entries({ Key: key, Value: value }))
-          read[`prompt${name}.${layer}`] = transpose(reshape(x, ['prompt', keyValueHeads, headWidth]), [1, 0, 2])
-        return attend(layer, query, key, value)
-      },
-    })
-    return read
+    const { cache, hidden } = promptStates(model, inputs, inputs.tokens, lora)
+    return { promptHidden: hidden, ...cache }
   })
 }

@@ -1,10 +1,10 @@
 /** @file The constraint of a language model that is asked for a label: log p(label | text), normalised over labels. */
 import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
-import { checkLabels, type LabelOptions, labelScores } from './label-scores.ts'
+import { checkLabels, type LabelOptions, labelScores, labelTokens } from './label-scores.ts'
 import { defineLikelihood } from './likelihood.ts'
 import { type Reading, scoreEndings } from './prefix-scores.ts'
-import { continuationOf, documentStart, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
+import { beginningOf, documentStart, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
 import { textReward } from './text-scores.ts'
 
 /**
@@ -24,11 +24,7 @@ export function labelLikelihood({
   checkLabels(labels, 'label')
   if (model) return askedOf(model, labels, beginning)
   return defineLikelihood('label', {
-    ask: ({ prompt, tokenizer }) => ({
-      before: beginning === undefined ? prompt : tokensOf(beginning, tokenizer),
-      endings: Object.values(endings).map((ending) => continuationOf(ending, tokenizer)),
-      reading,
-    }),
+    ask: (context) => ({ before: beginningOf(beginning, context), endings: labelTokens(labels, context), reading }),
     answer: (context, latents, found) =>
       sumParts(context, latents, { label: labelScores(labels, found.endings, true) }),
   })
@@ -38,7 +34,7 @@ export function labelLikelihood({
 function askedOf(model: LanguageModel, labels: LabelOptions, beginning?: Text): Reward {
   const { tokenizer, description } = model
   const prompt = beginning === undefined ? [documentStart(tokenizer)] : tokensOf(beginning, tokenizer)
-  const answers = Object.values(labels.endings).map((ending) => continuationOf(ending, tokenizer))
+  const answers = labelTokens(labels, { tokenizer })
   return textReward('label', async (ended, { lane, model: reference }) => {
     const texts = ended.map(({ text }) => tokenizer.encodeContinuation(text))
     const support = { stop: 0, minTokens: 0, maxTokens: 0 }

@@ -1,8 +1,8 @@
 /** @file The posterior of a rationale given a label: latents that are likely and lead to the label (paper, section 4.3). */
-import { checkLabels, type LabelOptions, labelScores } from './label-scores.ts'
+import { checkLabels, type LabelOptions, labelScores, labelTokens } from './label-scores.ts'
 import { defineLikelihood } from './likelihood.ts'
 import type { Reading } from './prefix-scores.ts'
-import { continuationOf, type Reward, sumParts, type Text, tokensOf } from './reward.ts'
+import { beginningOf, type Reward, sumParts, type Text } from './reward.ts'
 
 /**
  * R(z_1..z_i ⊤) = p(z_1..z_i ⊤ | X) · p(label | X z_1..z_i ⊤) under the reference model. Parts: `latent`, `label`.
@@ -20,11 +20,7 @@ export function labelPosterior({
   const labels = { endings, label }
   checkLabels(labels, 'label posterior')
   return defineLikelihood('label posterior', {
-    ask: ({ prompt, tokenizer }) => ({
-      before: beginning === undefined ? prompt : tokensOf(beginning, tokenizer),
-      endings: Object.values(endings).map((ending) => continuationOf(ending, tokenizer)),
-      reading,
-    }),
+    ask: (context) => ({ before: beginningOf(beginning, context), endings: labelTokens(labels, context), reading }),
     answer: (context, latents, found) =>
       sumParts(context, latents, { latent: found.latent, label: labelScores(labels, found.endings, normalised) }),
   })

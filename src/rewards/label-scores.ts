@@ -4,7 +4,8 @@
  */
 import { UserError } from '../errors.ts'
 import { logSumExp } from '../log-space.ts'
-import type { PrefixValues } from './reward.ts'
+import type { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { continuationOf, type PrefixValues } from './reward.ts'
 
 export type LabelOptions = {
   /** The text that follows a latent for each label: `{ objective: ', so it is objective.', subjective: … }`. */
@@ -25,6 +26,10 @@ export function checkLabels({ endings, label }: LabelOptions, where: string): vo
   const alike = names.find((name, i) => names.findIndex((other) => endings[other] === endings[name]) < i)
   if (alike !== undefined) refuse(`label "${alike}" has the text of another`, 'give each label a text of its own')
 }
+
+/** [labels], the tokens of each label's text after a latent. */
+export const labelTokens = ({ endings }: Pick<LabelOptions, 'endings'>, { tokenizer }: { tokenizer: Tokenizer }) =>
+  Object.values(endings).map((ending) => continuationOf(ending, tokenizer))
 
 /**
  * The label's log-likelihood at every prefix, from those of all labels.

@@ -2,7 +2,7 @@
 import { UserError } from '../errors.ts'
 import { defineLikelihood } from './likelihood.ts'
 import type { Before, Reading } from './prefix-scores.ts'
-import { continuationOf, type Reward, type RewardContext, sumParts, type Text, tokensOf } from './reward.ts'
+import { beginningOf, continuationOf, type Reward, type RewardContext, sumParts, type Text } from './reward.ts'
 
 /**
  * R(z_1..z_i ⊤) = p(z_1..z_i ⊤ Y | X) under the reference model (Hu et al. 2024, section 3.1; with X a beginning and Y an
@@ -11,8 +11,7 @@ import { continuationOf, type Reward, type RewardContext, sumParts, type Text, t
  * @param beginning X, where it is not the policy's own prompt (which may hold Y too, as it must for infilling)
  */
 export function posterior({ ending, beginning, ...reading }: { ending: Text; beginning?: Text } & Reading): Reward {
-  const before = ({ prompt, tokenizer }: RewardContext) =>
-    beginning === undefined ? prompt : tokensOf(beginning, tokenizer)
+  const before = (context: RewardContext) => beginningOf(beginning, context)
   return posteriorAfter('posterior', before, { ending, ...reading })
 }
 

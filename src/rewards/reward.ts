@@ -110,6 +110,12 @@ export type Text = string | readonly number[]
 export const tokensOf = (text: Text, tokenizer: Tokenizer): readonly number[] =>
   typeof text === 'string' ? tokenizer.encodePrompt(text) : text
 
+/** X: what is given for it, or else the policy's own prompt. */
+export const beginningOf = (
+  beginning: Text | undefined,
+  { prompt, tokenizer }: Pick<RewardContext, 'prompt' | 'tokenizer'>,
+): readonly number[] => (beginning === undefined ? prompt : tokensOf(beginning, tokenizer))
+
 /**
  * The token before a document's first one, where nothing else is: that which begins a text, or ends the one before.
  * @throws UserError where the model has neither

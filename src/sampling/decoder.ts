@@ -5,7 +5,6 @@
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
-import { packedForward } from '../models/attention.ts'
 import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headInputs, headOf, logits } from '../models/head.ts'
@@ -13,11 +12,11 @@ import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
-import { withPrompt } from '../models/prompt.ts'
+import { promptStates, withPrompt } from '../models/prompt.ts'
 import type { PromptRead } from '../models/prompt-cache.ts'
 import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
-import { gather, reshape, transpose } from '../tensor/ops/index.ts'
+import { gather } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 
@@ -143,28 +142,16 @@ function readoutProgram(model: ModelDescription, readout: Readout): Program {
 
 /** The prompt's keys and values in every layer, and the readout after its last token. */
 function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
-  const { keyValueHeads, headWidth, vocabulary } = model.dimensions
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
     ...(lora && adapterInputs(model, lora)),
-    ...readout.inputs(vocabulary),
+    ...readout.inputs(model.dimensions.vocabulary),
     promptTokens: { dtype: 'int64', shape: ['prompt'] },
     last: { dtype: 'int64', shape: [1] },
   }
   return buildProgram(`prefill, ${readout.name}`, types, (inputs) => {
-    const cache: Record<string, Tensor> = {}
-    const { promptTokens, last } = inputs
-    const { attend, ...tokens } = packedForward({ promptTokens }, model.dimensions)
-    const hidden = model.hiddenStates({
-      ...tokens,
-      ...linearLayers(model, inputs, lora),
-      attend: (layer, query, key, value) => {
-        for (const [name, x] of Object.entries({ Key: key, Value: value }))
-          cache[`prompt${name}.${layer}`] = transpose(reshape(x, ['prompt', keyValueHeads, headWidth]), [1, 0, 2])
-        return attend(layer, query, key, value)
-      },
-    })
-    return { ...cache, ...readout.outputs(logits(gather(hidden, last), headOf(model, inputs)), inputs) }
+    const { cache, hidden } = promptStates(model, inputs, inputs.promptTokens, lora)
+    return { ...cache, ...readout.outputs(logits(gather(hidden, inputs.last), headOf(model, inputs)), inputs) }
   })
 }
 

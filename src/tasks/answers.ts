@@ -9,7 +9,7 @@ import type { Lane } from '../models/lane.ts'
 import type { LanguageModel } from '../models/language-model.ts'
 import type { Draws } from '../random.ts'
 import { scoreEndings } from '../rewards/prefix-scores.ts'
-import { type Reward, tokensOf } from '../rewards/reward.ts'
+import { beginningOf, type Reward } from '../rewards/reward.ts'
 import type { LatentRecord } from '../sampling/latent.ts'
 import type { Support } from '../sampling/support.ts'
 import type { Prompt } from '../trainers/prompts.ts'
@@ -27,7 +27,7 @@ export const promptOf = (
   { beginning }: TaskAnswer,
   { tokens }: Pick<Prompt, 'tokens'>,
   { tokenizer }: Pick<LanguageModel, 'tokenizer'>,
-): readonly number[] => (beginning === undefined ? tokens : tokensOf(beginning, tokenizer))
+): readonly number[] => beginningOf(beginning, { prompt: tokens, tokenizer })
 
 /** What the latents of one example say. */
 export type Judgement = {

@@ -65,15 +65,22 @@ function oneOf(range: Range, known: string, prompt: string): string {
   })
 }
 
+/** log R in numbers: of each number of a range, and of other latents, of which each token more takes `perToken`; nats. */
+export const uniformDensity = (range: Range, tokenizer: Tokenizer) => ({
+  ofNumber: -Math.log(numbersOf(range).length),
+  otherwise: Math.log(INVALID_MASS),
+  perToken: Math.log(2 * tokenizer.vocabularySize),
+})
+
 /** R = 1/N for each of N numbers. @throws UserError, when it is checked, where a number is too long for a latent */
 function uniformOver(range: Range, tokenizer: Tokenizer): Reward {
   const numbers = new Set(numbersOf(range))
   const isOwnCutting = (text: string, tokens: readonly number[]) =>
     String(tokens) === String(tokenizer.encodeContinuation(text))
-  const [ofNumber, perToken] = [-Math.log(numbers.size), Math.log(2 * tokenizer.vocabularySize)]
+  const { ofNumber, otherwise, perToken } = uniformDensity(range, tokenizer)
   const reward = explicit(
     (text, tokens) =>
-      numbers.has(text) && isOwnCutting(text, tokens) ? ofNumber : Math.log(INVALID_MASS) - tokens.length * perToken,
+      numbers.has(text) && isOwnCutting(text, tokens) ? ofNumber : otherwise - tokens.length * perToken,
     'uniform',
   )
   return { ...reward, check: async ({ support }) => refuseTooLong(range, tokenizer, support) }

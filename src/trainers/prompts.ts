@@ -3,7 +3,7 @@ import { UserError } from '../errors.ts'
 import { describeContext } from '../models/architecture.ts'
 import type { LanguageModel, ModelOutline } from '../models/language-model.ts'
 import type { Reading } from '../rewards/prefix-scores.ts'
-import { continuationOf, type Reward, type Text, tokensOf } from '../rewards/reward.ts'
+import { beginningOf, continuationOf, type Reward, type Text, tokensOf } from '../rewards/reward.ts'
 import { checkSupport, type Support } from '../sampling/support.ts'
 import { unfitForSentence } from '../tokenizer/plain-sentence.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
@@ -81,7 +81,7 @@ const answerOf = (
 ): Answer => ({
   ...reading,
   tokens: continuationOf(text, tokenizer),
-  beginning: beginning === undefined ? prompt : tokensOf(beginning, tokenizer),
+  beginning: beginningOf(beginning, { prompt, tokenizer }),
 })
 
 /** The latents that a config allows. @throws UserError where ⊤ is no single token or the limits leave nothing */

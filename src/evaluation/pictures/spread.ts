@@ -11,6 +11,12 @@ export function spreadOf(values: readonly number[]): Spread {
   return { mean, low: mean - deviation, high: mean + deviation }
 }
 
+/** The mean, and where there are several seeds the standard deviation, in so many decimals. */
+export function spreadText(values: readonly number[], decimals: number): string {
+  const { mean, high } = spreadOf(values)
+  return values.length > 1 ? `${mean.toFixed(decimals)} ± ${(high - mean).toFixed(decimals)}` : mean.toFixed(decimals)
+}
+
 /** One run's values along something that all runs share: steps, seconds, a setting. */
 export type Run = readonly { x: number; y: number }[]
 
