@@ -9,9 +9,6 @@ type Ours = {
   steps?: number
 }
 
-/** What equal beginnings of latents cost once makes more latents cheap, where they are short. */
-const moreLatents: Ours = { options: { samplesPerPrompt: 256 } }
-
 const ours = {
   plain: { options: {} },
   'int8 rollouts': { options: { rollouts: 'int8' } },
@@ -19,12 +16,13 @@ const ours = {
   /** Trajectory balance without log Z: no inner prefix is asked for its reward. */
   'whole latents': { options: { objective: { name: 'log-partition-variance' } } },
   'three updates a step': { options: { updatesPerStep: 3, sources: { replay: 0.25 } } },
-  'more latents': moreLatents,
+  /** What equal beginnings of latents cost once makes more latents cheap, where they are short. */
+  'more latents': { options: { samplesPerPrompt: 256 } },
 } as const satisfies Record<string, Ours>
 
 /** Together what pays on a problem. */
 const all: Record<ProblemName, Ours> = {
-  'random-numbers': { options: { rollouts: 'int8', ...moreLatents.options } },
+  'random-numbers': { options: { rollouts: 'int8' } },
   infilling: { options: { rollouts: 'int8', ...ours['whole latents'].options }, steps: 4 / 7 },
 }
 
