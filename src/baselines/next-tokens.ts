@@ -42,7 +42,8 @@ export async function withNextTokens<Result>(
   const onlyStop = new Float32Array(vocabulary).fill(Number.NEGATIVE_INFINITY)
   onlyStop[support.stop] = 0
 
-  return withDecoder(lane, { model, adapter, int8 }, prompt, logProbabilities, async (decoder) => {
+  const ragged = tool !== undefined
+  return withDecoder(lane, { model, adapter, int8, ragged }, prompt, logProbabilities, async (decoder) => {
     const { logQ } = await decoder.start(feeds(0))
     let actions = 0
     let latents = [emptyLatent] // of each row

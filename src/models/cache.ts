@@ -1,7 +1,7 @@
 /**
  * @file Attention of the new tokens of rows to cached keys and values: those of the prompt, held once for all rows, and
- * those of the row's own earlier tokens. Tokens are packed, and laid out on a grid of rows: usually a row has one new token, and where
- * some have more, the empty places stay in the cache and are seen by nobody.
+ * those of the row's own earlier tokens. Usually a row has one new token. Where some have more, packed tokens are laid out on a
+ * grid of rows, whose empty places stay in the cache and are seen by nobody.
  */
 import { add, concat, gather, matmul, regroup, reshape, softmax, split, transpose } from '../tensor/ops/index.ts'
 import { productOfDims, sumDims } from '../tensor/shape.ts'
@@ -21,31 +21,32 @@ function perLayer(layers: number, name: string, shape: TensorType['shape']): Rec
   return Object.fromEntries(names.map((key) => [key, { dtype: 'float32', shape } as TensorType]))
 }
 
-/** Which packed token stands at each place of the grid, and its inverse (packing.ts); what a place sees of its row: 0 or −∞. */
+/** Which packed token stands at each place of a grid, and its inverse (packing.ts); what a place sees of its row: 0 or −∞. */
 export const gridInputs = {
   newRows: { dtype: 'int64', shape: ['rows', 'width'] },
   newPlaces: { dtype: 'int64', shape: ['tokens'] },
   visible: { dtype: 'float32', shape: ['rows', 'width', sumDims('steps', 'width')] },
 } satisfies Record<string, TensorType>
+export type Grid = { [Name in keyof typeof gridInputs]: Tensor }
 
 /**
  * Attention of the new tokens of some rows.
  * @param keep  [rows], which of the rows before are still there: finished rows leave the batch
  * @param present  filled with the keys and values that the next step needs, under `nextKey.i` and `nextValue.i`
- * @param grid  where the tokens stand
+ * @param grid  where the tokens stand; without it each row has one new token, and no place of the cache is empty
  */
 export function cachedAttention(
   inputs: Record<string, Tensor>,
   { heads, keyValueHeads, headWidth }: Dimensions,
   keep: Tensor,
   present: Record<string, Tensor>,
-  grid: { [Name in keyof typeof gridInputs]: Tensor },
+  grid?: Grid,
 ): ForwardContext['attend'] {
   const shared = heads / keyValueHeads
   const scale = 1 / Math.sqrt(headWidth)
   return (layer, q, k, v) => {
-    const [rows, width] = grid.newRows.shape
-    const onGrid = (x: Tensor) => regroup(x, grid.newRows, grid.newPlaces) // [rows, width, …]
+    const [rows, width] = grid ? grid.newRows.shape : [keep.shape[0], 1]
+    const onGrid = (x: Tensor) => (grid ? regroup(x, grid.newRows, grid.newPlaces) : x) // [rows, width, …] or [rows, …]
     const perRow = productOfDims(shared, width)
     const spread = transpose(reshape(onGrid(q), [rows, width, keyValueHeads, shared, headWidth]), [2, 0, 3, 1, 4])
     const query = reshape(spread, [keyValueHeads, rows, perRow, headWidth])
@@ -60,12 +61,9 @@ export function cachedAttention(
     const folded = [keyValueHeads, productOfDims(rows, perRow), headWidth]
     const toPrompt = matmul(reshape(query, folded), inputs[`promptKey.${layer}`], { transposeB: true, scale })
     const toRow = matmul(query, keys, { transposeB: true, scale })
-    const steps = toRow.shape[3]
-    const visible = reshape(grid.visible, [1, rows, 1, width, steps])
-    const seen = add(reshape(toRow, [keyValueHeads, rows, shared, width, steps]), visible)
     const scores = [
       reshape(toPrompt, [keyValueHeads, rows, perRow, prompt]),
-      reshape(seen, toRow.shape), // [keyValueHeads, rows, perRow, steps]
+      grid ? masked(toRow, grid.visible, shared) : toRow, // [keyValueHeads, rows, perRow, steps]
     ]
     const weights = split(
       softmax(concat(scores, -1)),
@@ -76,6 +74,17 @@ export function cachedAttention(
     const mixed = add(matmul(weights[1], values), reshape(fromPrompt, [keyValueHeads, rows, perRow, headWidth]))
     const apart = transpose(reshape(mixed, [keyValueHeads, rows, shared, width, headWidth]), [1, 3, 0, 2, 4])
     const attended = reshape(apart, [productOfDims(rows, width), heads * headWidth])
-    return gather(attended, grid.newPlaces)
+    return grid ? gather(attended, grid.newPlaces) : attended
   }
+}
+
+/** Scores [keyValueHeads, rows, shared · width, steps] of what is seen, and −∞ for the rest. */
+function masked(scores: Tensor, visible: Tensor, shared: number): Tensor {
+  const [keyValueHeads, , , steps] = scores.shape
+  const [rows, width] = visible.shape
+  const seen = add(
+    reshape(scores, [keyValueHeads, rows, shared, width, steps]),
+    reshape(visible, [1, rows, 1, width, steps]),
+  )
+  return reshape(seen, scores.shape)
 }

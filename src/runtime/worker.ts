@@ -53,8 +53,9 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         intraOpNumThreads: request.threads,
         // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
         enableMemPattern: false,
-        // Threads that wait in a loop for work take the cores from the other lanes and programs, and gain nothing here.
-        extra: { session: { intra_op: { allow_spinning: '0' } } },
+        // A sampling step has thousands of short operations, and waking a thread takes as long as one. Threads that wait in a loop
+        // for longer than that take the cores from other lanes and programs.
+        extra: { session: { intra_op: { spin_duration_us: '50' } } },
         logSeverityLevel: 4,
         externalData: Object.entries(request.constants).map(([path, id]) => ({ path, data: bytesOf(residentOf(id)) })),
       }

@@ -5,7 +5,7 @@
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
-import { cachedAttention, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
+import { cachedAttention, type Grid, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headInputs, headOf, logits } from '../models/head.ts'
 import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
@@ -29,6 +29,9 @@ export type Readout = {
   outputs: (logits: Tensor, inputs: Record<string, Tensor>) => Record<string, Tensor>
 }
 
+/** How rows go on, see `withDecoder`. */
+type Advancing = { int8: boolean; ragged: boolean }
+
 type Feeds = Record<string, HostTensor>
 
 /** The rows of one prompt. Before the first `advance` there is one row: the prompt itself. */
@@ -50,18 +53,22 @@ export type Decoder = {
 /**
  * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends, but for what the lane keeps
  * of prompts that the model without an adapter has read.
+ * @param ragged  rows may go on by several tokens at a time, and not all by equally many
  * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly.
  */
 export async function withDecoder<Result>(
   lane: Lane,
-  { model, adapter, int8 = false }: { model: ModelDescription; adapter?: LoraAdapter; int8?: boolean },
+  { model, adapter, ...how }: { model: ModelDescription; adapter?: LoraAdapter } & Partial<Advancing>,
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
   read?: PromptRead,
 ): Promise<Result> {
   if (!adapter && !read)
-    return withPrompt(lane, { model }, prompt, (read) => withDecoder(lane, { model, int8 }, prompt, readout, use, read))
+    return withPrompt(lane, { model }, prompt, (read) =>
+      withDecoder(lane, { model, ...how }, prompt, readout, use, read),
+    )
+  const { int8 = false, ragged = false } = how
   const lora = adapter?.config
   const matrices = adapter ? await lane.adapter(adapter) : {}
   const key = `${readout.name} ${JSON.stringify(lora)}`
@@ -85,10 +92,11 @@ export async function withDecoder<Result>(
     },
     async advance({ parents, tokens, readers = [...tokens.keys()] }, feeds) {
       const width = Math.max(...tokens.map(({ length }) => length))
+      const { first, rows, places: newPlaces } = packRows(tokens)
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
-      const session = await lane.session(`decode ${int8 ? 'in int8 ' : ''}${key}`, () =>
-        decodeProgram(model, readout, { lora, int8 }),
+      const session = await lane.session(`decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${key}`, () =>
+        decodeProgram(model, readout, { lora, int8, ragged }),
       )
       const given = {
         keep: vector(parents),
@@ -99,7 +107,8 @@ export async function withDecoder<Result>(
             return own.map((_, i) => position + i)
           }),
         ),
-        ...gridFeeds(tokens, before, width, readers),
+        ...(ragged && { newRows: rows, newPlaces, visible: visibleOf(before, width) }),
+        last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
       }
       const inputs = { ...matrices, ...promptCache, ...read, ...past, ...given, ...feeds }
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
@@ -155,33 +164,22 @@ function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraCo
   })
 }
 
-/** Where the new tokens of rows stand, what each sees of its row, and which is the last of each reader's row. */
-function gridFeeds(
-  tokens: readonly (readonly number[])[],
-  before: readonly (readonly boolean[])[],
-  width: number,
-  readers: readonly number[],
-): Feeds {
-  const { first, rows, places } = packRows(tokens)
-  const visible = tokens.flatMap((_, row) =>
+/** What each new token sees of its row, [rows, width, steps + width]: 0 or −∞. */
+function visibleOf(before: readonly (readonly boolean[])[], width: number): HostTensor {
+  const visible = before.flatMap((row) =>
     Array.from({ length: width }, (_, place) => [
-      ...before[row].map((isToken) => (isToken ? 0 : Number.NEGATIVE_INFINITY)),
+      ...row.map((isToken) => (isToken ? 0 : Number.NEGATIVE_INFINITY)),
       ...Array.from({ length: width }, (_, other) => (other <= place ? 0 : Number.NEGATIVE_INFINITY)),
     ]),
   )
-  return {
-    newRows: rows,
-    newPlaces: places,
-    visible: float32([tokens.length, width, before[0].length + width], Float32Array.from(visible.flat())),
-    last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
-  }
+  return float32([before.length, width, before[0].length + width], Float32Array.from(visible.flat()))
 }
 
-/** More tokens for each row that goes on, on a grid: usually one of each, and no place of it is empty. */
+/** More tokens for each row that goes on: one of each, or on a grid as many as each has. */
 function decodeProgram(
   model: ModelDescription,
   readout: Readout,
-  { lora, int8 }: { lora?: LoraConfig; int8: boolean },
+  { lora, int8, ragged }: { lora?: LoraConfig } & Advancing,
 ): Program {
   const { dimensions } = model
   const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
@@ -191,16 +189,16 @@ function decodeProgram(
     ...readout.inputs(dimensions.vocabulary),
     ...promptCacheInputs(dimensions),
     ...rowCacheInputs(dimensions),
-    ...gridInputs,
-    newTokens: gridInputs.newPlaces,
-    positions: gridInputs.newPlaces,
+    ...(ragged && gridInputs),
+    newTokens: ragged ? gridInputs.newPlaces : ofRows,
+    positions: ragged ? gridInputs.newPlaces : ofRows,
     keep: ofRows,
     last: { dtype: 'int64', shape: ['readers'] },
     ...(int8 && int8Inputs(model)),
   }
   const advanced = (inputs: Record<string, Tensor>) => {
     const present: Record<string, Tensor> = {}
-    const grid = inputs as { [Name in keyof typeof gridInputs]: Tensor }
+    const grid = ragged ? (inputs as Grid) : undefined
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,

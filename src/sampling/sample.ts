@@ -76,7 +76,8 @@ export async function sampleWithTool(
     },
   })
 
-  return withDecoder(lane, { model, adapter, int8 }, prompt, drawing, async (decoder) => {
+  const ragged = tool !== undefined || beginnings !== undefined
+  return withDecoder(lane, { model, adapter, int8, ragged }, prompt, drawing, async (decoder) => {
     let rowOf = open.map(() => 0) // of each open latent: at first they all are the prompt
     /** What the open latents are drawn from: rows at temperatures, each once. */
     const distributions = () => {

@@ -165,15 +165,10 @@ export function toModel(
       if (node.inputs.length > 0) valueInfo.push(valueInfoOf(emitted[i], output))
     }
   }
-  for (const [name, tensor] of Object.entries(outputs))
-    nodes.push(
-      create(NodeProtoSchema, {
-        opType: 'Identity',
-        name: `output_${name}`,
-        input: [names.get(tensor)!],
-        output: [name],
-      }),
-    )
+  const outputOf = nameOutputs(
+    nodes,
+    new Map(Object.entries(outputs).map(([name, tensor]) => [name, names.get(tensor)!])),
+  )
 
   const used = new Set(nodes.flatMap(({ input }) => input).filter((name) => name in inputs))
   for (const [name, { dtype, shape }] of Object.entries(inputs))
@@ -191,7 +186,7 @@ export function toModel(
       .filter(([name]) => used.has(name) && !constants.has(name))
       .map(([name, type]) => valueInfoOf(name, type)),
     output: Object.entries(outputs).map(([name, tensor]) => valueInfoOf(name, tensor)),
-    valueInfo: valueInfo.filter(({ name }) => !seen.has(name) && seen.add(name)),
+    valueInfo: valueInfo.filter(({ name }) => !outputOf.has(name) && !seen.has(name) && seen.add(name)),
   })
   const opsetImport = [
     { domain: '', version: BigInt(OPSET) },
@@ -199,6 +194,27 @@ export function toModel(
   ]
   const model = create(ModelProtoSchema, { irVersion: IR_VERSION, producerName: 'flowtune', opsetImport, graph })
   return { model, used }
+}
+
+/**
+ * Gives values the names of outputs where nodes make them, and a copy where an input is an output or a value is several.
+ * @param outputs  the value of each
+ * @returns which output each value became
+ */
+function nameOutputs(nodes: NodeProto[], outputs: ReadonlyMap<string, string>): Map<string, string> {
+  const made = new Set(nodes.flatMap(({ output }) => output))
+  const outputOf = new Map<string, string>()
+  const copies: NodeProto[] = []
+  for (const [name, value] of outputs)
+    if (made.has(value) && !outputOf.has(value)) outputOf.set(value, name)
+    else copies.push(nodeOf('Identity', [value], [name]))
+  nodes.push(...copies)
+  const renamed = (value: string) => outputOf.get(value) ?? value
+  for (const node of nodes) {
+    node.input = node.input.map(renamed)
+    node.output = node.output.map(renamed)
+  }
+  return outputOf
 }
 
 /** A node that computes named values from named values. */
