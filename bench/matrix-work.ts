@@ -33,7 +33,7 @@ export function matrixWork(program: Program): (inputs: Inputs) => number {
 function productsOf({ name, bytes }: Program): Product[] {
   const graph = fromBinary(ModelProtoSchema, bytes).graph!
   const shapes = new Map<string, Shape>()
-  for (const info of [...graph.input, ...graph.valueInfo]) shapes.set(info.name, shapeOf(info))
+  for (const info of [...graph.input, ...graph.output, ...graph.valueInfo]) shapes.set(info.name, shapeOf(info))
   for (const { name: constant, dims } of graph.initializer) shapes.set(constant, dims.map(Number))
   const shapeOfValue = (value: string) => {
     const shape = shapes.get(value)

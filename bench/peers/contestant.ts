@@ -1,8 +1,9 @@
 /** @file A contestant is a process of its own, so that its peak memory is its own. It takes a step for every line that it is sent. */
 import { spawn } from 'node:child_process'
-import { dirname } from 'node:path'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import { type Python, peerScript } from './python.ts'
 
 /** What ours is raced against. */
@@ -12,11 +13,7 @@ export type PeerName = (typeof peerNames)[number]
 export type Phases = { sample: number; reward: number; learn: number }
 
 /** The first answer. */
-export type Ready = {
-  ready: true
-  /** What one large product reached in that process before anything else; ours only. */
-  operationsPerSecond?: number
-}
+export type Ready = { ready: true }
 
 /** What came of a step. */
 export type Taken = {
@@ -31,7 +28,6 @@ export type Taken = {
 }
 
 export type Contestant = {
-  ready: Ready
   /** @throws ContestantEnded */
   take(): Promise<Taken>
   /** The most resident memory that it had until its last answer. */
@@ -50,9 +46,15 @@ export class ContestantEnded extends Error {
 
 const LAST_WORDS = 2000 // characters of standard error that are kept
 
-/** Our own. @param folder what prepare.ts wrote */
-export const startOurs = (folder: string): Promise<Contestant> =>
-  startContestant('ours', process.execPath, ['--import', 'tsx', ours, folder], { cwd: dirname(ours) })
+/** Our own, compiled, as users have it. @param folder what prepare.ts wrote */
+export async function startOurs(folder: string): Promise<Contestant> {
+  const outdir = join(folder, 'compiled')
+  const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+  const entryPoints = { ours: source('./ours.ts'), worker: source('../../src/runtime/worker.ts') }
+  const modules = { platform: 'node', format: 'esm', packages: 'external' } as const
+  await build({ entryPoints, outdir, bundle: true, ...modules })
+  return startContestant('ours', process.execPath, [join(outdir, 'ours.js'), folder])
+}
 
 /** A peer in Python. */
 export const startPeer = (
@@ -62,16 +64,9 @@ export const startPeer = (
 ): Promise<Contestant> =>
   startContestant(name, command, [peerScript, '--peer', name, '--folder', folder, '--threads', String(threads)])
 
-const ours = fileURLToPath(new URL('./ours.ts', import.meta.url))
-
 /** Starts a process and waits until it is ready. @throws ContestantEnded */
-async function startContestant(
-  name: string,
-  command: string,
-  args: readonly string[],
-  options: { cwd?: string } = {},
-): Promise<Contestant> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options })
+async function startContestant(name: string, command: string, args: readonly string[]): Promise<Contestant> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] })
   let lastWords = ''
   let peak = 0
   child.stderr.on('data', (data) => {
@@ -88,8 +83,8 @@ async function startContestant(
     if (!line.done) return JSON.parse(line.value)
     throw new ContestantEnded(name, await ended, lastWords.trim())
   }
+  await answer()
   return {
-    ready: await answer(),
     async take() {
       child.stdin.write('take\n')
       const taken: Taken = await answer()

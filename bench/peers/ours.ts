@@ -21,7 +21,6 @@ import { sampleWithTool } from '../../src/sampling/sample.ts'
 import type { BoundTool } from '../../src/sampling/tools.ts'
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
 import { adamW } from '../../src/trainers/optimizer.ts'
-import { largeProductRate } from '../matmul-rate.ts'
 import { countingLane } from '../matrix-work.ts'
 import type { Ready, Taken } from './contestant.ts'
 import { insertedOf, type Step } from './workloads.ts'
@@ -34,12 +33,10 @@ const read = (text: string) => text.split(' ').map(Number)
 const tokenizer = { encode: read, encodeContinuation: read } as Partial<Tokenizer> as Tokenizer
 
 const [folder] = process.argv.slice(2)
-const threads = grantedCores()
-const operationsPerSecond = await largeProductRate(threads)
 const path = join(folder, 'model')
-const { description: model, lanes } = await loadWeights(path, describeModel(path), { threads })
+const { description: model, lanes } = await loadWeights(path, describeModel(path), { threads: grantedCores() })
 const start = readPeftFolder(join(folder, 'adapter'))
-answer({ ready: true, operationsPerSecond })
+answer({ ready: true })
 
 let runs = 0
 for await (const _ of createInterface({ input: process.stdin })) {

@@ -1,5 +1,6 @@
 /** @file One workload at one size: ours stays loaded, peers come one after another, and both run in turn. */
 import { grantedCores } from '../../src/runtime/threads.ts'
+import { largeProductRate } from '../matmul-rate.ts'
 import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
 import {
   type Contestant,
@@ -27,7 +28,7 @@ export type Runs = {
   peakBytes: number
   /** The matrix work that ours did in a step, counted from its graphs. */
   operationsDone: number
-  /** What one large product reached in the process of ours. */
+  /** What one large product reached just before. */
   operationsPerSecond: number
   peers: PeerRuns[]
   /** What was said of peers that did not finish. */
@@ -49,6 +50,7 @@ export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !i
 
 /** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
+  const operationsPerSecond = await largeProductRate(grantedCores())
   const us = await startOurs(options.folder)
   try {
     options.nextStep()
@@ -73,8 +75,7 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await alone(us, options),
       peakBytes: us.peakBytes(),
       operationsDone: first.operations!,
-      operationsPerSecond: us.ready.operationsPerSecond!,
-      ...{ peers, failures },
+      ...{ operationsPerSecond, peers, failures },
     }
   } finally {
     await us.dispose()
