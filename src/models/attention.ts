@@ -127,7 +127,8 @@ function rowMask(length: Dim, context: Tensor): Tensor {
   return concat([toAncestors, expand(causalMask(length), [rows, length, length])], 2)
 }
 
-const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor => {
-  const present = parts.filter((part) => part !== undefined)
-  return present.length === 1 ? present[0] : concat(present, axis)
-}
+const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor =>
+  concat(
+    parts.filter((part) => part !== undefined),
+    axis,
+  )
