@@ -89,8 +89,7 @@ function treeAttention(
     const seen = keys.shape[2]
     const toPrompt = matmul(reshape(queries, [...flat, headWidth]), key[0], { transposeB: true, scale })
     const toRow = matmul(reshape(queries, [...perRow, headWidth]), keys, { transposeB: true, scale })
-    const mask = reshape(rowMask(length, context), [count, length, 1, seen])
-    const masked = add(reshape(toRow, [...grid, seen]), mask)
+    const masked = add(reshape(toRow, [...grid, seen]), rowMask(length, shared, context))
     const weights = softmax(concat([reshape(toPrompt, [...grid, prompt]), masked], -1))
     const [onPrompt, onRow] = split(weights, [prompt, seen], -1)
     const fromPrompt = matmul(reshape(onPrompt, [...flat, prompt]), value[0])
@@ -104,8 +103,8 @@ function treeAttention(
   const ofPrompt = (asked: Tensor): Tensor => {
     const flat = [keyValueHeads, productOfDims(prompt, shared)]
     const scores = matmul(reshape(asked, [...flat, headWidth]), key[0], { transposeB: true, scale })
-    const mask = reshape(causalMask(prompt), [prompt, 1, prompt])
-    const weights = softmax(add(reshape(scores, [keyValueHeads, prompt, shared, prompt]), mask))
+    const apart = reshape(scores, [keyValueHeads, prompt, shared, prompt])
+    const weights = softmax(add(apart, causalMask(prompt, shared)))
     return reshape(matmul(reshape(weights, [...flat, prompt]), value[0]), asked.shape)
   }
   const outputs = [
@@ -118,18 +117,21 @@ function treeAttention(
 
 const NEVER = Number.NEGATIVE_INFINITY
 
-/** [length, length]: 0 where the column is no later than the row, −∞ elsewhere. */
-function causalMask(length: Dim): Tensor {
+// Masks are made once for all layers, with an axis of heads that share keys: to add along that axis is slow.
+
+/** [length, shared, length]: 0 where the last index is no later than the first, −∞ elsewhere. */
+function causalMask(length: Dim, shared: number): Tensor {
   const index = range(length)
-  return where(greaterOrEqual(reshape(index, [length, 1]), reshape(index, [1, length])), 0, NEVER)
+  const isSeen = greaterOrEqual(reshape(index, [length, 1, 1]), reshape(index, [1, 1, length]))
+  return expand(where(isSeen, 0, NEVER), [length, shared, length])
 }
 
-/** What a row's tokens may see of its ancestors (all that are there) and of itself: [rows, length, context + length]. */
-function rowMask(length: Dim, context: Tensor): Tensor {
+/** What a row's tokens may see of its ancestors (all that are there) and of itself: [rows, length, shared, context + length]. */
+function rowMask(length: Dim, shared: number, context: Tensor): Tensor {
   const [rows, ancestors] = context.shape
-  const present = greaterOrEqual(reshape(context, [rows, 1, ancestors]), constant(int64([], [0])))
-  const toAncestors = expand(where(present, 0, NEVER), [rows, length, ancestors])
-  return concat([toAncestors, expand(causalMask(length), [rows, length, length])], 2)
+  const present = greaterOrEqual(reshape(context, [rows, 1, 1, ancestors]), constant(int64([], [0])))
+  const toAncestors = expand(where(present, 0, NEVER), [rows, length, shared, ancestors])
+  return concat([toAncestors, expand(causalMask(length, shared), [rows, length, shared, length])], 3)
 }
 
 const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor =>
