@@ -146,19 +146,21 @@ function allLogits(
 ): Tensor {
   const whole = (values: readonly number[]) => constant(int64([values.length], values))
   const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
+  const linear = (module: string, x: Tensor) => {
+    const transposed = !layers.get(module)!.inputsFirst
+    let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`), { transposed })
+    if (model.weights[`${module}.bias`]) y = add(y, vectorOf(model, inputs, `${module}.bias`))
+    if (!isTarget(lora, module)) return y
+    const [a, b] = ['A', 'B'].map((part) => transpose(inputs[`${module}.lora_${part}.weight`], [1, 0]))
+    return add(y, mul(matmul(matmul(x, a), b), scaleOf(lora, module)))
+  }
   const hidden = model.hiddenStates({
     tokens: whole(text),
     positions: whole(text.map((_, i) => i)),
     weight: (name) => vectorOf(model, inputs, name),
     embed: (name, ids) => storedRows(matrixOf(model, inputs, name), ids),
-    linear: (module, x) => {
-      const transposed = !layers.get(module)!.inputsFirst
-      let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`), { transposed })
-      if (model.weights[`${module}.bias`]) y = add(y, vectorOf(model, inputs, `${module}.bias`))
-      if (!isTarget(lora, module)) return y
-      const [a, b] = ['A', 'B'].map((part) => transpose(inputs[`${module}.lora_${part}.weight`], [1, 0]))
-      return add(y, mul(matmul(matmul(x, a), b), scaleOf(lora, module)))
-    },
+    linear,
+    linears: (modules, x) => modules.map((module) => linear(module, x)),
     attend: causalAttention(model, text.length),
   })
   const logits = storedProduct(hidden, matrixOf(model, inputs, model.head), { transposed: true })

@@ -30,6 +30,8 @@ export type ForwardContext = {
   embed: (name: string, ids: Tensor) => Tensor
   /** A linear layer by its module name, with its bias if it has one and its adapter if it is adapted. */
   linear: (module: string, x: Tensor) => Tensor
+  /** Several that read the same x, in the order of their names: what their adapters do with x is one product. */
+  linears: (modules: readonly string[], x: Tensor) => Tensor[]
   /** Attention of queries [tokens, heads·headWidth] to keys and values [tokens, keyValueHeads·headWidth] in one layer. */
   attend: (layer: number, query: Tensor, key: Tensor, value: Tensor) => Tensor
 }

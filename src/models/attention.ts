@@ -63,71 +63,79 @@ function treeAttention(
   const parts = [promptTokens, latentPlaces, branchPlaces].flatMap((part) => (part ? [part.shape[0]] : []))
   const scale = 1 / Math.sqrt(headWidth)
 
-  // [keyValueHeads, shared, tokens, headWidth] and [keyValueHeads, tokens, headWidth]
-  const queryParts = split(transpose(reshape(q, [tokens, keyValueHeads, shared, headWidth]), [1, 2, 0, 3]), parts, 2)
+  // [keyValueHeads, tokens, shared·headWidth] and [keyValueHeads, tokens, headWidth]: heads that share keys stay side by side, so
+  // that they are rows of one product, and what moves is as long as can be
+  const ofHeads = (x: Tensor, width: number) =>
+    split(transpose(reshape(x, [tokens, keyValueHeads, width]), [1, 0, 2]), parts, 1)
+  const queryParts = ofHeads(q, shared * headWidth)
   const query = promptTokens ? queryParts : [undefined, ...queryParts]
   const [key, value] = [k, v].map((x, i) => [
     ...(cached ? [i === 0 ? cached.key : cached.value] : []),
-    ...split(transpose(reshape(x, [tokens, keyValueHeads, headWidth]), [1, 0, 2]), parts, 1),
+    ...ofHeads(x, headWidth),
   ])
   const prompt = key[0].shape[1]
 
   const self = (rows: Tensor, places: Tensor, part: number, context: Tensor): Tensor => {
     const [count, length] = rows.shape
-    const grid = [keyValueHeads, shared, count, length]
-    const flat = [keyValueHeads, productOfDims(shared, count, length), headWidth]
-    const queries = regroup(query[part]!, rows, places, { axis: 2 }) // [...grid, headWidth]
+    const cells = productOfDims(count, length)
+    const grid = [keyValueHeads, count, length, shared]
+    const perRow = [keyValueHeads, count, productOfDims(length, shared)]
+    const flat = [keyValueHeads, productOfDims(cells, shared)]
+    const queries = regroup(query[part]!, rows, places, { axis: 1 })
     const [keys, values] = [key, value].map((x) => {
       const own = regroup(x[part], rows, places, { axis: 1 })
-      return perHead(concat([gather(x[1], context, 1), own], 2))
+      return concat([gather(x[1], context, 1), own], 2) // [keyValueHeads, count, ancestors + length, headWidth]
     })
-    const toPrompt = matmul(reshape(queries, flat), key[0], { transposeB: true, scale })
-    const toRow = add(matmul(queries, keys, { transposeB: true, scale }), rowMask(length, context))
-    const weights = softmax(concat([reshape(toPrompt, [...grid, prompt]), toRow], -1))
-    const [onPrompt, onRow] = split(weights, [prompt, toRow.shape[4]], -1)
-    const fromPrompt = matmul(reshape(onPrompt, [flat[0], flat[1], prompt]), value[0])
-    const mixed = add(matmul(onRow, values), reshape(fromPrompt, [...grid, headWidth]))
-    const cells = productOfDims(count, length)
+    const seen = keys.shape[2]
+    const toPrompt = matmul(reshape(queries, [...flat, headWidth]), key[0], { transposeB: true, scale })
+    const toRow = matmul(reshape(queries, [...perRow, headWidth]), keys, { transposeB: true, scale })
+    const masked = add(reshape(toRow, [...grid, seen]), rowMask(length, shared, context))
+    const weights = softmax(concat([reshape(toPrompt, [...grid, prompt]), masked], -1))
+    const [onPrompt, onRow] = split(weights, [prompt, seen], -1)
+    const fromPrompt = matmul(reshape(onPrompt, [...flat, prompt]), value[0])
+    const fromRow = matmul(reshape(onRow, [...perRow, seen]), values)
+    const mixed = add(fromRow, reshape(fromPrompt, [...perRow, headWidth]))
     const inverse = reshape(rows, [cells])
-    return regroup(reshape(mixed, [keyValueHeads, shared, cells, headWidth]), places, inverse, {
-      axis: 2,
-      partial: true,
-    })
+    const back = reshape(mixed, [keyValueHeads, cells, shared * headWidth])
+    return regroup(back, places, inverse, { axis: 1, partial: true })
   }
-  /** [keyValueHeads, rows, length, headWidth] with an axis that query heads share. */
-  const perHead = (x: Tensor) => reshape(x, [keyValueHeads, 1, ...x.shape.slice(1)])
 
   const ofPrompt = (asked: Tensor): Tensor => {
-    const flat = [keyValueHeads, productOfDims(shared, prompt)]
+    const flat = [keyValueHeads, productOfDims(prompt, shared)]
     const scores = matmul(reshape(asked, [...flat, headWidth]), key[0], { transposeB: true, scale })
-    const weights = softmax(add(reshape(scores, [keyValueHeads, shared, prompt, prompt]), causalMask(prompt)))
-    return reshape(matmul(reshape(weights, [...flat, prompt]), value[0]), [keyValueHeads, shared, prompt, headWidth])
+    const apart = reshape(scores, [keyValueHeads, prompt, shared, prompt])
+    const weights = softmax(add(apart, causalMask(prompt, shared)))
+    return reshape(matmul(reshape(weights, [...flat, prompt]), value[0]), asked.shape)
   }
   const outputs = [
     ...(query[0] ? [ofPrompt(query[0])] : []),
     ...(latentRows && latentPlaces && latentContext ? [self(latentRows, latentPlaces, 1, latentContext)] : []),
     ...(branchRows && branchPlaces && branchContext ? [self(branchRows, branchPlaces, 2, branchContext)] : []),
   ]
-  return reshape(transpose(concatPresent(outputs, 2), [2, 0, 1, 3]), [sumDims(...parts), heads * headWidth])
+  return reshape(transpose(concatPresent(outputs, 1), [1, 0, 2]), [sumDims(...parts), heads * headWidth])
 }
 
 const NEVER = Number.NEGATIVE_INFINITY
 
-/** [length, length]: 0 where the column is no later than the row, −∞ elsewhere. */
-function causalMask(length: Dim): Tensor {
+// Masks are made once for all layers, with an axis of heads that share keys: to add along that axis is slow.
+
+/** [length, shared, length]: 0 where the last index is no later than the first, −∞ elsewhere. */
+function causalMask(length: Dim, shared: number): Tensor {
   const index = range(length)
-  return where(greaterOrEqual(reshape(index, [length, 1]), reshape(index, [1, length])), 0, NEVER)
+  const isSeen = greaterOrEqual(reshape(index, [length, 1, 1]), reshape(index, [1, 1, length]))
+  return expand(where(isSeen, 0, NEVER), [length, shared, length])
 }
 
-/** What a row's tokens may see of its ancestors (all that are there) and of itself: [rows, length, context + length]. */
-function rowMask(length: Dim, context: Tensor): Tensor {
+/** What a row's tokens may see of its ancestors (all that are there) and of itself: [rows, length, shared, context + length]. */
+function rowMask(length: Dim, shared: number, context: Tensor): Tensor {
   const [rows, ancestors] = context.shape
-  const present = greaterOrEqual(reshape(context, [rows, 1, ancestors]), constant(int64([], [0])))
-  const toAncestors = expand(where(present, 0, NEVER), [rows, length, ancestors])
-  return concat([toAncestors, expand(causalMask(length), [rows, length, length])], 2)
+  const present = greaterOrEqual(reshape(context, [rows, 1, 1, ancestors]), constant(int64([], [0])))
+  const toAncestors = expand(where(present, 0, NEVER), [rows, length, shared, ancestors])
+  return concat([toAncestors, expand(causalMask(length, shared), [rows, length, shared, length])], 3)
 }
 
-const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor => {
-  const present = parts.filter((part) => part !== undefined)
-  return present.length === 1 ? present[0] : concat(present, axis)
-}
+const concatPresent = (parts: readonly (Tensor | undefined)[], axis: number): Tensor =>
+  concat(
+    parts.filter((part) => part !== undefined),
+    axis,
+  )

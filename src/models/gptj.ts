@@ -69,7 +69,7 @@ function describe(json: unknown, where: string): ConfigDescription {
     defaultTargets: lastParts(linears),
     head,
     headBias: 'lm_head.bias',
-    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, linears, attend }) => {
       const activate = activations[c.activation_function]
       const angles = rotation(positions, frequencies)
       const norm = (x: Tensor, name: string) =>
@@ -78,12 +78,11 @@ function describe(json: unknown, where: string): ConfigDescription {
       let x = embed('transformer.wte.weight', tokens)
       for (const [i, layer] of layers.entries()) {
         x = checkpoint(x, 'layer')
-        const input = norm(x, `${layer}.ln_1`)
-        const turned = (name: string) =>
-          rotary(linear(`${layer}.attn.${name}`, input), angles, heads, { interleaved: true })
-        const mixed = attend(i, turned('q_proj'), turned('k_proj'), linear(`${layer}.attn.v_proj`, input))
-        const opened = activate(linear(`${layer}.mlp.fc_in`, input))
-        x = add(x, add(linear(`${layer}.attn.out_proj`, mixed), linear(`${layer}.mlp.fc_out`, opened)))
+        const readers = ['attn.q_proj', 'attn.k_proj', 'attn.v_proj', 'mlp.fc_in'].map((name) => `${layer}.${name}`)
+        const [query, key, value, opened] = linears(readers, norm(x, `${layer}.ln_1`))
+        const turned = (x: Tensor) => rotary(x, angles, heads, { interleaved: true })
+        const mixed = attend(i, turned(query), turned(key), value)
+        x = add(x, add(linear(`${layer}.attn.out_proj`, mixed), linear(`${layer}.mlp.fc_out`, activate(opened))))
       }
       return norm(x, 'transformer.ln_f')
     },

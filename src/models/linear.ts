@@ -1,7 +1,7 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { trainedName } from '../adapters/every-weight.ts'
 import { isTarget, type LoraConfig, matrixShapes, scaleOf } from '../adapters/lora.ts'
-import { add, addProduct, checkpoint, matmul, storedProduct, storedRows } from '../tensor/ops/index.ts'
+import { add, addProduct, checkpoint, concat, matmul, split, storedProduct, storedRows } from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { matrixOf, vectorOf } from './frozen.ts'
@@ -30,25 +30,43 @@ export function linearLayers(
   inputs: Record<string, Tensor>,
   lora?: LoraConfig,
   { fewTokens }: { fewTokens?: boolean } = {},
-): Pick<ForwardContext, 'weight' | 'embed' | 'linear'> {
+): Pick<ForwardContext, 'weight' | 'embed' | 'linear' | 'linears'> {
   const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const weight = (name: string) => vectorOf(model, inputs, name)
+  const frozen = (module: string, x: Tensor) => {
+    const layer = layers.get(module)
+    if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
+    const matrix = matrixOf(model, inputs, `${module}.weight`)
+    const y = storedProduct(x, matrix, { transposed: !layer.inputsFirst, fewTokens })
+    return model.weights[`${module}.bias`] ? add(y, weight(`${module}.bias`)) : y
+  }
+  const linears = (modules: readonly string[], x: Tensor) => {
+    const adapted = lora ? narrowProducts(lora, inputs, modules, x) : new Map<string, Tensor>()
+    return modules.map((module) => {
+      const y = frozen(module, x)
+      const narrow = adapted.get(module)
+      if (!lora || !narrow) return checkpoint(y, 'linear')
+      const options = { transposeB: true, scale: scaleOf(lora, module) }
+      return checkpoint(addProduct(y, narrow, inputs[`${module}.lora_B.weight`], options), 'linear')
+    })
+  }
   return {
     weight,
     embed: (name, ids) => storedRows(matrixOf(model, inputs, name), ids),
-    linear: (module, x) => {
-      const layer = layers.get(module)
-      if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
-      const frozen = matrixOf(model, inputs, `${module}.weight`)
-      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst, fewTokens })
-      if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
-      if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
-      const narrow = matmul(x, inputs[`${module}.lora_A.weight`], { transposeB: true }) // [tokens, rank]
-      const adapted = addProduct(y, narrow, inputs[`${module}.lora_B.weight`], {
-        transposeB: true,
-        scale: scaleOf(lora, module),
-      })
-      return checkpoint(adapted, 'linear')
-    },
+    linear: (module, x) => linears([module], x)[0],
+    linears,
   }
+}
+
+/**
+ * x·Aᵀ [tokens, rank] of those modules that are adapted. All A are one matrix: the product reads x once, and so do its gradients,
+ * and many narrow products are slower than one of their width.
+ */
+function narrowProducts(lora: LoraConfig, inputs: Record<string, Tensor>, modules: readonly string[], x: Tensor) {
+  const adapted = modules.filter((module) => isTarget(lora, module))
+  if (adapted.length === 0) return new Map<string, Tensor>()
+  const matrices = adapted.map((module) => inputs[`${module}.lora_A.weight`])
+  const narrow = matmul(x, concat(matrices, 0), { transposeB: true }) // [tokens, sum of ranks]
+  const ranks = matrices.map(({ shape }) => shape[0])
+  return new Map(split(narrow, ranks, 1).map((part, i) => [adapted[i], part]))
 }

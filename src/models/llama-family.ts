@@ -98,7 +98,7 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Co
     defaultTargets: lastParts(linears),
     head,
     contextLimit,
-    hiddenStates: ({ tokens, positions, weight, embed, linear, attend }) => {
+    hiddenStates: ({ tokens, positions, weight, embed, linear, linears, attend }) => {
       const activate = activations[c.hidden_act]
       const angles = rotation(positions, frequencies, scale)
       const norm = (x: Tensor, name: string) => rmsNorm(x, weight(`${name}.weight`), c.rms_norm_eps)
@@ -112,14 +112,15 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Co
       for (const [i, layer] of layers.entries()) {
         x = checkpoint(x, 'layer')
         const attentionInput = norm(x, `${layer}.input_layernorm`)
-        const project = (name: string) => linear(`${layer}.self_attn.${name}_proj`, attentionInput)
-        const query = rotary(normHeads(project('q'), `${layer}.self_attn.q_norm`), angles, heads)
-        const key = rotary(normHeads(project('k'), `${layer}.self_attn.k_norm`), angles, keyValueHeads)
-        x = add(x, linear(`${layer}.self_attn.o_proj`, attend(i, query, key, project('v'))))
+        const projections = ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`)
+        const [q, k, value] = linears(projections, attentionInput)
+        const query = rotary(normHeads(q, `${layer}.self_attn.q_norm`), angles, heads)
+        const key = rotary(normHeads(k, `${layer}.self_attn.k_norm`), angles, keyValueHeads)
+        x = add(x, linear(`${layer}.self_attn.o_proj`, attend(i, query, key, value)))
 
         const feedInput = norm(x, `${layer}.post_attention_layernorm`)
-        const gate = activate(linear(`${layer}.mlp.gate_proj`, feedInput))
-        x = add(x, linear(`${layer}.mlp.down_proj`, mul(gate, linear(`${layer}.mlp.up_proj`, feedInput))))
+        const [gate, up] = linears([`${layer}.mlp.gate_proj`, `${layer}.mlp.up_proj`], feedInput)
+        x = add(x, linear(`${layer}.mlp.down_proj`, mul(activate(gate), up)))
       }
       return norm(x, 'model.norm')
     },

@@ -27,7 +27,7 @@ export const concatOp = defineOp<{ axis: number }>('concat', {
         throw shapeError('cannot concatenate', xs[0].shape, x.shape)
     return [{ shape: withAxis(xs[0].shape, axis, sumDims(...xs.map((x) => x.shape[axis]))), dtype: xs[0].dtype }]
   },
-  emit: (onnx, xs, { axis }) => [onnx.node('Concat', xs, { axis })],
+  emit: (onnx, xs, { axis }) => [xs.length === 1 ? xs[0] : onnx.node('Concat', xs, { axis })],
   gradient: ({ inputs, upstream, attributes: { axis } }) => [
     ...split(
       upstream,
@@ -45,7 +45,8 @@ export const splitOp = defineOp<{ axis: number; sizes: readonly Dim[] }>('split'
     if (sumDims(...sizes) !== x.shape[axis]) throw shapeError('cannot split into these extents', x.shape, sizes)
     return sizes.map((size) => ({ shape: withAxis(x.shape, axis, size), dtype: x.dtype }))
   },
-  emit: (onnx, [x], { axis, sizes }) => onnx.nodes('Split', [x, onnx.shape(sizes)], sizes.length, { axis }),
+  emit: (onnx, [x], { axis, sizes }) =>
+    sizes.length === 1 ? [x] : onnx.nodes('Split', [x, onnx.shape(sizes)], sizes.length, { axis }),
   gradient: ({ outputs, upstreams, attributes: { axis } }) => [
     concat(
       outputs.map((part, i) => upstreams[i] ?? zeros(part.shape)),
