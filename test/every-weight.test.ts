@@ -3,10 +3,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { everyWeightAdapter } from '../src/adapters/every-weight.ts'
+import type { LoraAdapter } from '../src/adapters/lora.ts'
+import { writePeftFolder } from '../src/adapters/peft.ts'
+import { saveCheckpoint } from '../src/checkpoint/save.ts'
 import { exportPolicy } from '../src/export/export-policy.ts'
 import { mergedExporter } from '../src/export/merged.ts'
 import { peftExporter } from '../src/export/peft.ts'
-import { loadLanguageModel } from '../src/models/language-model.ts'
+import { emptyBuffer } from '../src/gflownet/replay-buffer.ts'
+import { everyWeightOf } from '../src/models/every-weight.ts'
+import { describeModel, loadLanguageModel } from '../src/models/language-model.ts'
+import { loadAdapter } from '../src/models/load-adapter.ts'
 import { scoreText } from '../src/models/score-text.ts'
 import { embeddedModel } from '../src/tasks/embedded.ts'
 import { heldOutTexts } from '../src/tasks/held-out-texts.ts'
@@ -20,6 +27,10 @@ import {
   startRun,
   train,
 } from '../src/tasks/task-run.ts'
+import { unwatched } from '../src/trainers/collapse.ts'
+import { adapterFolder, rewind } from '../src/trainers/run-folder.ts'
+import { packState, type TrainingState } from '../src/trainers/state.ts'
+import { openWeights } from '../src/weights/open-weights.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'every-weight-run-'))
 const at = (...names: string[]) => join(home, ...names)
@@ -117,3 +128,38 @@ test('it is evaluated, and becomes a checkpoint of its own that says the same; P
     await run.model.dispose()
   }
 })
+
+test('what was saved when GPT-2’s layers were held as its checkpoints store them is read as if it were saved now', async () => {
+  const path = new URL('./golden/checkpoints/gpt2', import.meta.url).pathname
+  const description = describeModel(path)
+  const checkpoint = openWeights(path)
+  const former = everyWeightAdapter(
+    Object.fromEntries(Object.keys(description.weights).map((name) => [name, checkpoint.read(name)])),
+  )
+  checkpoint.close()
+  const [before, now] = [former, everyWeightOf({ path, description })].map(stateWith)
+  const write = (to: string) => writePeftFolder(to, former, { baseModel: 'gpt2', layers: description.linears })
+  await saveCheckpoint(at('former'), before.step, { ...packState(before), adapter: write }, { keep: 1 })
+  write(adapterFolder(at('former')))
+  expect(await rewind(at('former'), description.linears)).toEqual(now)
+  expect(loadAdapter(adapterFolder(at('former')), description)).toEqual(now.adapter)
+
+  await saveCheckpoint(at('present'), now.step, { ...packState(now), adapter: write }, { keep: 1 })
+  expect(await rewind(at('present'), description.linears)).toEqual(now)
+})
+
+/** A state whose optimizer has moments of the same shapes, and other numbers. */
+function stateWith(adapter: LoraAdapter): TrainingState {
+  const times = (factor: number) =>
+    Object.fromEntries(
+      Object.entries(adapter.weights).map(([name, tensor]) => [
+        name,
+        { ...tensor, data: (tensor.data as Float32Array).map((value) => factor * value) },
+      ]),
+    )
+  return {
+    ...{ step: 2, seed: 1, adapter, critic: {}, logPartitions: {}, firstToken: unwatched },
+    optimizer: { step: 2, first: times(2), second: times(3) },
+    buffer: emptyBuffer({ capacity: 1, nearDuplicate: 0.25, drawing: 'uniform' }),
+  }
+}

@@ -145,15 +145,13 @@ function allLogits(
   text: readonly number[],
 ): Tensor {
   const whole = (values: readonly number[]) => constant(int64([values.length], values))
-  const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const hidden = model.hiddenStates({
     tokens: whole(text),
     positions: whole(text.map((_, i) => i)),
     weight: (name) => vectorOf(model, inputs, name),
     embed: (name, ids) => storedRows(matrixOf(model, inputs, name), ids),
     linear: (module, x) => {
-      const transposed = !layers.get(module)!.inputsFirst
-      let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`), { transposed })
+      let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`))
       if (model.weights[`${module}.bias`]) y = add(y, vectorOf(model, inputs, `${module}.bias`))
       if (!isTarget(lora, module)) return y
       const [a, b] = ['A', 'B'].map((part) => transpose(inputs[`${module}.lora_${part}.weight`], [1, 0]))
@@ -161,7 +159,7 @@ function allLogits(
     },
     attend: causalAttention(model, text.length),
   })
-  const logits = storedProduct(hidden, matrixOf(model, inputs, model.head), { transposed: true })
+  const logits = storedProduct(hidden, matrixOf(model, inputs, model.head))
   return model.headBias ? add(logits, vectorOf(model, inputs, model.headBias)) : logits
 }
 

@@ -31,16 +31,16 @@ export function linearLayers(
   lora?: LoraConfig,
   { fewTokens }: { fewTokens?: boolean } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear'> {
-  const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
+  const layers = new Set(model.linears.map(({ module }) => module))
   const weight = (name: string) => vectorOf(model, inputs, name)
   return {
     weight,
     embed: (name, ids) => storedRows(matrixOf(model, inputs, name), ids),
     linear: (module, x) => {
-      const layer = layers.get(module)
-      if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
+      if (!layers.has(module))
+        throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
       const frozen = matrixOf(model, inputs, `${module}.weight`)
-      let y = storedProduct(x, frozen, { transposed: !layer.inputsFirst, fewTokens })
+      let y = storedProduct(x, frozen, { fewTokens })
       if (model.weights[`${module}.bias`]) y = add(y, weight(`${module}.bias`))
       if (!lora || !isTarget(lora, module)) return checkpoint(y, 'linear')
       const narrow = matmul(x, inputs[`${module}.lora_A.weight`], { transposeB: true }) // [tokens, rank]

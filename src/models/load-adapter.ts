@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inPresentLayout } from '../adapters/every-weight.ts'
 import type { LoraAdapter } from '../adapters/lora.ts'
 import { adapterFiles, readPeftFolder } from '../adapters/peft.ts'
 import { UserError } from '../errors.ts'
@@ -10,7 +11,8 @@ import { adapterShapes } from './linear.ts'
 
 /** The adapter of a PEFT folder. @throws UserError where it cannot be read, or was made for a model of another shape */
 export function loadAdapter(folder: string, model: Pick<ModelDescription, 'linears' | 'weights'>): LoraAdapter {
-  const adapter = readPeftFolder(folder)
+  const { config, weights } = readPeftFolder(folder)
+  const adapter = { config, weights: inPresentLayout(weights, model.linears) }
   const expected = adapterShapes(adapter.config, model)
   for (const name of new Set([...Object.keys(expected), ...Object.keys(adapter.weights)])) {
     const [wanted, found] = [expected[name], adapter.weights[name]?.shape]

@@ -185,7 +185,7 @@ function startingAdapter({ record: { adapter }, model }: OpenRun): LoraAdapter |
 export async function resumeRun(folder: string, changes: Reopening = {}, fromStep?: number): Promise<ReadyRun> {
   const record = await reopened(folder, changes)
   return prepare(folder, record, { promptBytes: changes.promptBytes, lanes: changes.lanes }, async (run) => {
-    const state = await rewind(folder, fromStep)
+    const state = await rewind(folder, run.model.description.linears, fromStep)
     const adapter = state ? undefined : startingAdapter(run)
     writeRecord(folder, record)
     return { ...run, adapter, state }

@@ -15,6 +15,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { inPresentLayout } from '../adapters/every-weight.ts'
+import type { LinearLayer } from '../adapters/lora.ts'
 import { writePeftFolder } from '../adapters/peft.ts'
 import { listCheckpoints } from '../checkpoint/checkpoint.ts'
 import { loadCheckpoint } from '../checkpoint/load.ts'
@@ -139,18 +141,25 @@ function syncFile(path: string): void {
 /**
  * The state that a run goes on from: that of a step's checkpoint, or of the latest one. Undefined where there is none yet,
  * or for step 0: then the run starts over. Everything later is removed from the folder.
+ * @param layers the linear layers of the run's model
  * @throws UserError for a checkpoint that is missing or damaged, naming those that are whole
  */
 export async function rewind(
   folder: string,
+  layers: readonly LinearLayer[],
   step = listCheckpoints(folder).at(-1) ?? 0,
 ): Promise<TrainingState | undefined> {
-  const state = step === 0 ? undefined : unpackState(await loadCheckpoint(folder, step))
+  const state = step === 0 ? undefined : await stateAt(folder, step, layers)
   const until = state ? updatesDone(state) : -1
   removeCheckpointsFrom(folder, until + 1)
   keepLines(join(folder, EVENTS_FILE), (event) => event.kind !== 'finished' && event.step <= until)
   keepLines(join(folder, SAMPLES_FILE), (sample) => sample.step < until) // `step` updates had been done before them
   return state
+}
+
+async function stateAt(folder: string, step: number, layers: readonly LinearLayer[]): Promise<TrainingState> {
+  const { tensors, json } = await loadCheckpoint(folder, step)
+  return unpackState({ tensors: inPresentLayout(tensors, layers), json })
 }
 
 type Line = { kind?: string; step: number }
