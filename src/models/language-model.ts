@@ -174,13 +174,15 @@ export function storedNames(weights: Weights, description: ModelDescription): Ma
   for (const [name, shape] of Object.entries(description.weights)) {
     const stored = namesInCheckpoint(description, name).find((known) => weights.has(known)) ?? name
     const found = weights.shapeOf(stored) // refuses a name that is not there
-    const asStored = (held: readonly number[]) => (turnedInCheckpoint(description).has(name) ? held.toReversed() : held)
-    if (`${found}` !== `${shape}`)
+    if (`${found}` !== `${shape}`) {
+      const isTurned = turnedInCheckpoint(description).has(name)
+      const [there, wanted] = [found, shape].map((held) => (isTurned ? held.toReversed() : held))
       throw new UserError({
-        what: `tensor ${stored} has shape [${asStored(found)}], but config.json asks for [${asStored(shape)}]`,
+        what: `tensor ${stored} has shape [${there}], but config.json asks for [${wanted}]`,
         where: weights.path,
         fix: 'use the config.json that belongs to these weights',
       })
+    }
     names.set(name, stored)
   }
   return names

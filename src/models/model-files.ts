@@ -79,7 +79,7 @@ function folderFiles(folder: string): ModelFiles {
     chatTemplate: () => readChatTemplate(folder),
     openWeights: () => {
       const turned = turnedInCheckpoint(describeConfig(readConfig(folder, configPath), configPath))
-      return withTurned(openWeights(folder), (name) => turned.has(name))
+      return withTurned(openWeights(folder), turned)
     },
     contentHash: () => contentHash(folder),
   }

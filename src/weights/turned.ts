@@ -24,12 +24,11 @@ function columnsOf(values: Float32Array, [rows, columns]: readonly number[], fro
 }
 
 /** Open weights of which some are stored turned round. */
-export const withTurned = (weights: Weights, isTurned: (name: string) => boolean): Weights => ({
+export const withTurned = (weights: Weights, names: ReadonlySet<string>): Weights => ({
   ...weights,
-  shapeOf: (name) => (isTurned(name) ? weights.shapeOf(name).toReversed() : weights.shapeOf(name)),
-  read: (name) => (isTurned(name) ? turned(weights.read(name)) : weights.read(name)),
-  parts: (name, elements) =>
-    isTurned(name) ? turnedParts(weights.read(name), elements) : weights.parts(name, elements),
+  shapeOf: (name) => (names.has(name) ? weights.shapeOf(name).toReversed() : weights.shapeOf(name)),
+  read: (name) => (names.has(name) ? turned(weights.read(name)) : weights.read(name)),
+  parts: (name, most) => (names.has(name) ? turnedParts(weights.read(name), most) : weights.parts(name, most)),
 })
 
 function* turnedParts({ shape, data }: HostTensor, elements: number): Iterable<Float32Array> {
