@@ -5,7 +5,7 @@
 import Table from 'cli-table3'
 import { program } from 'commander'
 import { wholeNumber } from '../src/cli/options.ts'
-import { architectures } from '../src/models/language-model.ts'
+import { architectures } from '../src/models/architectures.ts'
 import { seededRandom } from '../src/random.ts'
 import { grantedCores } from '../src/runtime/threads.ts'
 import { machine } from './machine.ts'

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import type { LoraAdapter } from '../src/adapters/lora.ts'
 import { writeJson } from '../src/files.ts'
 import type { Holding, ModelDescription } from '../src/models/architecture.ts'
+import { architectures, turnedInCheckpoint } from '../src/models/architectures.ts'
 import { type Lanes, openLanes } from '../src/models/lane.ts'
-import { architectures, laneShape } from '../src/models/language-model.ts'
+import { laneShape } from '../src/models/language-model.ts'
 import { storedWeights } from '../src/models/stored-weights.ts'
 import { seededRandom } from '../src/random.ts'
 import { float32, type HostTensor, sizeOf } from '../src/runtime/host-tensor.ts'
@@ -91,10 +92,12 @@ export function openRandomLanes(model: ModelDescription, threads: number): Promi
   return openLanes(laneShape(model, { threads }), weights)
 }
 
-/** Writes the same model as a folder that transformers loads, too. */
+/** Writes a model of the same kind as a folder that transformers loads, too. */
 export function writeRandomModel(folder: string, size: SizeName, model: ModelDescription): void {
   mkdirSync(folder, { recursive: true })
-  const tensors = Object.entries(model.weights).map(([name, shape]) => {
+  const turned = turnedInCheckpoint(model)
+  const tensors = Object.entries(model.weights).map(([name, held]) => {
+    const shape = turned.has(name) ? held.toReversed() : held
     const read = function* () {
       for (const { buffer, byteLength } of randomParts(name, shape, PART)) yield new Uint8Array(buffer, 0, byteLength)
     }

@@ -7,14 +7,9 @@ import { readPeftFolder } from '../src/adapters/peft.ts'
 import { learnStep } from '../src/gflownet/learn-step.ts'
 import { scoreUnderPolicy } from '../src/gflownet/policy.ts'
 import { type ModelDescription, recomputations } from '../src/models/architecture.ts'
+import { architectures } from '../src/models/architectures.ts'
 import type { Lanes } from '../src/models/lane.ts'
-import {
-  architectures,
-  describeModel,
-  type LanguageModel,
-  loadLanguageModel,
-  loadWeights,
-} from '../src/models/language-model.ts'
+import { describeModel, type LanguageModel, loadLanguageModel, loadWeights } from '../src/models/language-model.ts'
 import { scoreTree, textLogits } from '../src/models/score.ts'
 import { scoreText } from '../src/models/score-text.ts'
 import { seededRandom } from '../src/random.ts'

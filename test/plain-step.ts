@@ -145,10 +145,8 @@ function allLogits(
   text: readonly number[],
 ): Tensor {
   const whole = (values: readonly number[]) => constant(int64([values.length], values))
-  const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
   const linear = (module: string, x: Tensor) => {
-    const transposed = !layers.get(module)!.inputsFirst
-    let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`), { transposed })
+    let y = storedProduct(x, matrixOf(model, inputs, `${module}.weight`))
     if (model.weights[`${module}.bias`]) y = add(y, vectorOf(model, inputs, `${module}.bias`))
     if (!isTarget(lora, module)) return y
     const [a, b] = ['A', 'B'].map((part) => transpose(inputs[`${module}.lora_${part}.weight`], [1, 0]))
@@ -163,7 +161,7 @@ function allLogits(
     linears: (modules, x) => modules.map((module) => linear(module, x)),
     attend: causalAttention(model, text.length),
   })
-  const logits = storedProduct(hidden, matrixOf(model, inputs, model.head), { transposed: true })
+  const logits = storedProduct(hidden, matrixOf(model, inputs, model.head))
   return model.headBias ? add(logits, vectorOf(model, inputs, model.headBias)) : logits
 }
 

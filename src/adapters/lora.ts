@@ -25,7 +25,10 @@ type Patterns = Readonly<Record<string, number>>
 /** An adapter: `weights` holds `<module>.lora_A.weight` [rank, inputs] and `<module>.lora_B.weight` [outputs, rank]. */
 export type LoraAdapter = { config: LoraConfig; weights: NamedTensors }
 
-/** A linear layer that LoRA can adapt. `inputsFirst` where the weight is stored [inputs, outputs] (GPT-2's Conv1D). */
+/**
+ * A linear layer that LoRA can adapt. `inputsFirst` where checkpoints store its weight [inputs, outputs] (GPT-2's Conv1D); in memory
+ * it is [outputs, inputs] like any other.
+ */
 export type LinearLayer = { module: string; inputs: number; outputs: number; inputsFirst: boolean }
 
 /** The rank of a module's matrices. */

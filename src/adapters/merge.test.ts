@@ -26,13 +26,6 @@ it('adds scale · B·A to a weight [outputs, inputs]', () => {
   expect([...merged.data]).toEqual(expected(2))
 })
 
-it('adds its transpose to a weight [inputs, outputs]', () => {
-  const transposed = Array.from({ length: 12 }, (_, i) => weight[(i % 4) * 3 + Math.floor(i / 4)])
-  const merged = float32([3, 4], transposed)
-  mergeAdapter(merged, { ...layer, inputsFirst: true }, adapter())
-  expect(Array.from({ length: 12 }, (_, i) => merged.data[(i % 3) * 4 + Math.floor(i / 3)])).toEqual(expected(2))
-})
-
 it('scales by the alpha of the module and by the root of its rank', () => {
   const merged = float32([4, 3], weight)
   mergeAdapter(merged, layer, adapter({ alphaPattern: { q: 8 }, rankStabilised: true }))

@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { architecturesWithoutCheckpoint, checkpoints, heldOutOf, policyOf } from '../../test/exports.ts'
 import { writeJson } from '../files.ts'
+import { everyWeightOf } from '../models/every-weight.ts'
 import { describeModel } from '../models/language-model.ts'
 import { narrowToBfloat16, narrowToFloat16 } from '../weights/dtypes.ts'
 import { openSafetensors, writeSafetensors, writeStoredTensors } from '../weights/safetensors.ts'
@@ -62,6 +63,14 @@ describe.each(Object.entries(checkpoints))('%s, merged', (_, folder) => {
       if (existsSync(join(folder, file)))
         expect(readFileSync(at('merged', file), 'utf8')).toBe(readFileSync(join(folder, file), 'utf8'))
   })
+})
+
+it.each(['llama', 'gpt2'])('%s with all its weights trained, and none changed, is the same file', (name) => {
+  const path = checkpoints[name]
+  const description = describeModel(path)
+  writeMerged({ path, description, adapter: everyWeightOf({ path, description }) }, at('merged'))
+  const [original, copy] = [path, at('merged')].map((folder) => readFileSync(join(folder, 'model.safetensors')))
+  expect(copy.equals(original)).toBe(true)
 })
 
 it.each(['llama', 'gpt2'])(

@@ -6,6 +6,7 @@ import { copyFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../errors.ts'
 import { writeJson } from '../files.ts'
+import { turnedInCheckpoint } from '../models/architectures.ts'
 import { describeModel } from '../models/language-model.ts'
 import { modelFiles } from '../models/model-files.ts'
 import { narrowToBfloat16, narrowToFloat16 } from '../weights/dtypes.ts'
@@ -13,6 +14,7 @@ import { INDEX_FILE, openTensorFiles, SINGLE_FILE } from '../weights/open-weight
 import type { SafetensorsFile, StoredTensor } from '../weights/safetensors.ts'
 import { writeStoredTensors } from '../weights/safetensors.ts'
 import type { StoredType } from '../weights/safetensors-header.ts'
+import { turned } from '../weights/turned.ts'
 import type { Exporter, OpenExport } from './export-policy.ts'
 import { scoreTexts } from './held-out.ts'
 import { type MergedWeights, openMerged, type Policy } from './policy.ts'
@@ -48,7 +50,7 @@ export function writeMerged(policy: Policy, folder: string, { shardBytes = SHARD
   const merged = openMerged(policy)
   const files = openTensorFiles(path)
   try {
-    writeShards(folder, mergedTensors(merged, files), shardBytes)
+    writeShards(folder, mergedTensors(merged, files, turnedInCheckpoint(policy.description)), shardBytes)
   } finally {
     merged.close()
     closeAll(files)
@@ -57,7 +59,11 @@ export function writeMerged(policy: Policy, folder: string, { shardBytes = SHARD
 
 type Named = readonly [name: string, tensor: StoredTensor]
 
-function mergedTensors(merged: MergedWeights, files: ReadonlyMap<string, SafetensorsFile>): Named[] {
+function mergedTensors(
+  merged: MergedWeights,
+  files: ReadonlyMap<string, SafetensorsFile>,
+  turnedNames: ReadonlySet<string>,
+): Named[] {
   const ours = new Map([...merged.storedNames].map(([name, stored]) => [stored, name]))
   return [...files].map(([stored, file]) => {
     const { dtype, shape, bytes } = file.entries.get(stored)!
@@ -65,7 +71,8 @@ function mergedTensors(merged: MergedWeights, files: ReadonlyMap<string, Safeten
     if (name === undefined || !merged.isAdapted(name))
       return [stored, { dtype, shape, bytes, read: () => file.bytes(stored) }]
     const narrow = foldable(dtype, `${file.path}, tensor ${stored}`).narrow
-    return [stored, { dtype, shape, bytes, read: () => [bytesOf(narrow(merged.read(name).data as Float32Array))] }]
+    const sum = () => (turnedNames.has(stored) ? turned(merged.read(name)) : merged.read(name)).data as Float32Array
+    return [stored, { dtype, shape, bytes, read: () => [bytesOf(narrow(sum()))] }]
   })
 }
 

@@ -15,8 +15,8 @@ import { encodeMatrix } from '../weights/quantize.ts'
 export const onnxDtypes = ['fp32', 'fp16', 'q8'] as const
 export type OnnxDtype = (typeof onnxDtypes)[number]
 
-/** How a weight is stored. Blocks run along what a product sums over: `transposed` where that is the first axis. */
-export type StoredForm = { storage: Extract<Storage, 'float32' | 'float16' | 'int8'>; transposed: boolean }
+/** How a weight is stored. */
+export type StoredForm = Extract<Storage, 'float32' | 'float16' | 'int8'>
 
 /** An array of a stored weight; `encode` makes it from the weight in float32. */
 export type StoredArray = Pick<HostTensor, 'dtype' | 'shape'> & {
@@ -33,22 +33,14 @@ export function storedForms(graph: GraphProto, model: ModelDescription, dtype: O
 }
 
 function formOf(shape: readonly number[], uses: readonly NodeProto[], dtype: OnnxDtype): StoredForm {
-  const plain = (storage: StoredForm['storage']) => ({ storage, transposed: false })
-  if (shape.length !== 2 || dtype === 'fp32') return plain('float32') // vectors are small, and norms need them exact
-  const axes = new Set(uses.map(({ opType }) => (opType === 'MatMul' ? 0 : 1)))
-  const [axis] = axes
-  const inBlocks = uses.every(({ opType }) => ['MatMul', 'FusedMatMul', 'Gather'].includes(opType))
-  if (dtype === 'fp16' || !inBlocks || axes.size > 1 || shape[axis] % BLOCK !== 0) return plain('float16')
-  return { storage: 'int8', transposed: axis === 0 }
+  if (shape.length !== 2 || dtype === 'fp32') return 'float32' // vectors are small, and norms need them exact
+  const inBlocks = uses.every(({ opType }) => ['FusedMatMul', 'Gather'].includes(opType))
+  return dtype === 'fp16' || !inBlocks || shape[1] % BLOCK !== 0 ? 'float16' : 'int8'
 }
 
 /** The arrays of a weight in its form. */
-export function storedArrays(
-  name: string,
-  shape: readonly number[],
-  { storage, transposed }: StoredForm,
-): StoredArray[] {
-  switch (storage) {
+export function storedArrays(name: string, shape: readonly number[], form: StoredForm): StoredArray[] {
+  switch (form) {
     case 'float32':
       return [{ name, dtype: 'float32', shape, encode: (data) => ({ dtype: 'float32', shape, data }) }]
     case 'float16': {
@@ -56,10 +48,8 @@ export function storedArrays(
       return [{ name: halfOf(name), dtype: 'float16', shape, encode: half }]
     }
     case 'int8': {
-      const matrix = transposed ? [shape[1], shape[0]] : shape
-      const blocks = [matrix[0], matrix[1] / BLOCK]
-      const encode = (data: Float32Array) =>
-        encodeMatrix('int8', matrix, [transposed ? transposedMatrix(data, shape) : data])
+      const blocks = [shape[0], shape[1] / BLOCK]
+      const encode = (data: Float32Array) => encodeMatrix('int8', shape, [data])
       const bytes = [...blocks, BLOCK]
       return [
         {
@@ -87,14 +77,13 @@ export function storedArrays(
   }
 }
 
-/** The float32 values of a weight from its arrays, in the checkpoint's layout. */
-export function decodeStored(arrays: readonly HostTensor[], shape: readonly number[], form: StoredForm): Float32Array {
+/** The float32 values of a weight from its arrays. */
+export function decodeStored(arrays: readonly HostTensor[], form: StoredForm): Float32Array {
   const [{ data }] = arrays
-  if (form.storage === 'float32') return data as Float32Array
-  if (form.storage === 'float16') return widenFloat16(data as Uint16Array)
+  if (form === 'float32') return data as Float32Array
+  if (form === 'float16') return widenFloat16(data as Uint16Array)
   const scales = arrays[1].data as Float32Array
-  const values = Float32Array.from(data as Uint8Array, (byte, i) => (byte - OFFSET) * scales[Math.floor(i / BLOCK)])
-  return form.transposed ? transposedMatrix(values, [shape[1], shape[0]]) : values
+  return Float32Array.from(data as Uint8Array, (byte, i) => (byte - OFFSET) * scales[Math.floor(i / BLOCK)])
 }
 
 /** What stands for zero in a byte, unless a model says otherwise. */
@@ -105,13 +94,6 @@ const halfOf = (name: string) => `${name}.half`
 const bytesOf = (name: string) => `${name}.bytes`
 const scalesOf = (name: string) => `${name}.scales`
 
-function transposedMatrix(values: Float32Array, [rows, columns]: readonly number[]): Float32Array {
-  const turned = new Float32Array(values.length)
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) turned[column * rows + row] = values[row * columns + column]
-  return turned
-}
-
 /** Makes a graph read its weights in their forms. They are no inputs any more. */
 export function readStored(graph: GraphProto, model: ModelDescription, forms: ReadonlyMap<string, StoredForm>): void {
   const widened = new Set<string>()
@@ -119,9 +101,9 @@ export function readStored(graph: GraphProto, model: ModelDescription, forms: Re
   graph.node = graph.node.flatMap((node) => {
     const weight = node.input.find((name) => forms.has(name))
     if (weight === undefined) return [node]
-    const { storage } = forms.get(weight)!
-    if (storage === 'int8') return fromBlocks(node, weight, model.weights[weight])
-    if (storage === 'float32') return [asProduct(node)]
+    const form = forms.get(weight)!
+    if (form === 'int8') return fromBlocks(node, weight, model.weights[weight])
+    if (form === 'float32') return [asProduct(node)]
     if (node.opType === 'Gather') return gatherHalf(node, weight)
     const float = `${weight}.float`
     const cast = widened.has(weight) ? [] : [toFloat(halfOf(weight), float)]
@@ -145,8 +127,7 @@ function gatherHalf({ input: [, index], output: [out] }: NodeProto, weight: stri
 function fromBlocks(node: NodeProto, weight: string, shape: readonly number[]): NodeProto[] {
   const { input, output, opType } = node
   if (opType !== 'Gather') {
-    const [rows, columns] = opType === 'MatMul' ? [shape[1], shape[0]] : shape
-    const attributes = { N: rows, K: columns, bits: 8, block_size: BLOCK }
+    const attributes = { N: shape[0], K: shape[1], bits: 8, block_size: BLOCK }
     return [nodeOf('MatMulNBits', [input[0], bytesOf(weight), scalesOf(weight)], output, attributes, CONTRIB)]
   }
   const [, index] = input

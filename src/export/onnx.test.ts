@@ -13,8 +13,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkpoints, heldOutOf, plainCheckpoints, policyOf } from '../../test/exports.ts'
+import { turnedInCheckpoint } from '../models/architectures.ts'
 import { float32 } from '../runtime/host-tensor.ts'
 import { writeSafetensors } from '../weights/safetensors.ts'
+import { turned } from '../weights/turned.ts'
 import { scoreTexts, worstDifference } from './held-out.ts'
 import { onnxPath, readOnnxFolder, writeOnnxFolder } from './onnx.ts'
 import { readInitializers } from './onnx-file.ts'
@@ -75,7 +77,11 @@ describe.each(plainCheckpoints)('%s in fewer bits', (_, folder) => {
       const written = readOnnxFolder(policy, at('onnx'), 'q8', reader)
       expect((await verify(policy, heldOut, written)).difference).toBeLessThan(precisions.int8.nats)
       const { read, logProbabilities } = written
-      const held = Object.entries(weights).map(([name, shape]) => [name, float32(shape, read(name).values)] as const)
+      const turnedNames = turnedInCheckpoint(policy.description)
+      const held = Object.entries(weights).map(([name, shape]) => {
+        const tensor = float32(shape, read(name).values)
+        return [name, turnedNames.has(name) ? turned(tensor) : tensor] as const
+      })
       mkdirSync(at('held'))
       cpSync(join(folder, 'config.json'), at('held', 'config.json'))
       writeSafetensors(at('held', 'model.safetensors'), Object.fromEntries(held))
@@ -121,12 +127,12 @@ it('one wrong byte of a weight is found, its tensor named, and nothing is left b
   expect(readdirSync(home)).toEqual([])
 })
 
-it('quantised matrices are in blocks along what is summed over, also where a layer stores its inputs first', () => {
+it('quantised matrices are in blocks along what is summed over, also where a checkpoint stores the inputs first', () => {
   const policy = policyOf(checkpoints.gpt2)
   writeOnnxFolder(policy, at('onnx'), 'q8')
   const stored = readInitializers(onnxPath(at('onnx'), 'q8'))
   const module = 'transformer.h.0.attn.c_attn'
-  const [inputs, outputs] = policy.description.weights[`${module}.weight`]
+  const [outputs, inputs] = policy.description.weights[`${module}.weight`]
   expect(stored.get(`${module}.weight.bytes`)!('uint8').shape).toEqual([outputs, inputs / 32, 32])
   expect(stored.get(`${module}.weight.scales`)!('float32').shape).toEqual([outputs, inputs / 32])
   expect(stored.has(`${module}.weight`)).toBe(false)

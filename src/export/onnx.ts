@@ -106,7 +106,7 @@ export function readOnnxFolder(policy: Policy, folder: string, dtype: OnnxDtype,
       const form = forms.get(name)!
       const shape = description.weights[name]
       const arrays = storedArrays(name, shape, form).map((array) => stored.get(array.name)!(array.dtype as 'float32'))
-      return { values: decodeStored(arrays, shape, form), precision: precisions[form.storage] }
+      return { values: decodeStored(arrays, form), precision: precisions[form] }
     },
     logProbabilities: (texts) => readerLogProbabilities(reader, texts, description.dimensions.vocabulary),
     close: () => reader.dispose(),

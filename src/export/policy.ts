@@ -18,7 +18,7 @@ export type Policy = {
 export type MergedWeights = {
   /** Our name → the checkpoint's. */
   storedNames: ReadonlyMap<string, string>
-  /** W + ΔW in float32, in the checkpoint's layout. */
+  /** W + ΔW in float32, in its shape in the description. */
   read(name: string): HostTensor
   isAdapted(name: string): boolean
   close(): void

@@ -29,7 +29,7 @@ export type ReadBack = {
   where: string
   /** The type that decides how far log-probabilities may be off. */
   precision: PrecisionName
-  /** Float32 values of a weight in the checkpoint's layout, by our name, and how exactly they are held. */
+  /** Float32 values of a weight by our name, in its shape in the description, and how exactly they are held. */
   read: (name: string) => { values: Float32Array; precision: Precision }
   logProbabilities: (texts: Texts) => Promise<number[][]>
 }

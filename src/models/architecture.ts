@@ -40,7 +40,7 @@ export type ForwardContext = {
 export type ConfigDescription = {
   modelType: string
   dimensions: Dimensions
-  /** Names and shapes of the weights that a checkpoint must have. */
+  /** Names and shapes of the weights that a checkpoint must have; a linear layer's is [outputs, inputs], however it is stored there. */
   weights: Record<string, readonly number[]>
   /** Linear layers that LoRA can adapt. */
   linears: readonly LinearLayer[]

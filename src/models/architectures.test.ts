@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { UserError } from '../errors.ts'
 import type { ModelDescription } from './architecture.ts'
 import { describeContext } from './architecture.ts'
-import { architectures, parameterCount } from './language-model.ts'
+import { architectures } from './architectures.ts'
+import { parameterCount } from './language-model.ts'
 import { promptProgram } from './prompt.ts'
 
 type Config = Record<string, unknown> & { model_type: string }

@@ -1,4 +1,4 @@
-/** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs]. */
+/** @file GPT-2: learned positions, layer norms and biases, fused query-key-value, weights stored [inputs, outputs] in checkpoints. */
 import { z } from 'zod'
 import { lastParts } from '../adapters/lora.ts'
 import { add, checkpoint, layerNorm, mul, split } from '../tensor/ops/index.ts'

@@ -46,7 +46,7 @@ export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>):
 
 /** All logits, [queries, vocabulary]. */
 export function logits(hidden: Tensor, { weight, bias }: Head): Tensor {
-  const product = storedProduct(hidden, weight, { transposed: true })
+  const product = storedProduct(hidden, weight)
   return bias ? add(product, bias) : product
 }
 

@@ -4,25 +4,20 @@
  * no file and no place in a checkpoint. Embeddings and norms stay as they are.
  */
 import type { Program } from '../runtime/session.ts'
-import { storedValues, toIntegers, transpose } from '../tensor/ops/index.ts'
+import { storedValues, toIntegers } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { integerParts, matrixOf, weightInputs } from './frozen.ts'
 
-type Copied = { name: string; inputs: number; outputs: number; transposed: boolean }
+type Copied = { name: string; inputs: number; outputs: number }
 
-/** The matrices that are copied. Of those stored [outputs, inputs] the copy is transposed, since products want it so. */
+/** The matrices that are copied. The copy is transposed, since products want it so. */
 function copiedMatrices({ linears, head, weights }: Pick<ModelDescription, 'linears' | 'head' | 'weights'>): Copied[] {
   const [outputs, inputs] = weights[head]
   return [
-    ...linears.map(({ module, inputs, outputs, inputsFirst }) => ({
-      name: `${module}.weight`,
-      inputs,
-      outputs,
-      transposed: !inputsFirst,
-    })),
-    { name: head, inputs, outputs, transposed: true },
+    ...linears.map(({ module, inputs, outputs }) => ({ name: `${module}.weight`, inputs, outputs })),
+    { name: head, inputs, outputs },
   ]
 }
 
@@ -39,9 +34,8 @@ export const int8Inputs = (model: ModelDescription): Record<string, TensorType> 
 export const int8CopyProgram = (model: ModelDescription): Program =>
   buildProgram('int8 copy', weightInputs(model), (inputs) =>
     Object.fromEntries(
-      copiedMatrices(model).flatMap(({ name, transposed }): [string, Tensor][] => {
-        const matrix = storedValues(matrixOf(model, inputs, name))
-        const { values, scale } = toIntegers(transposed ? matrix : transpose(matrix, [1, 0]))
+      copiedMatrices(model).flatMap(({ name }): [string, Tensor][] => {
+        const { values, scale } = toIntegers(storedValues(matrixOf(model, inputs, name)))
         return [
           [`${name}${integerParts[0]}`, values],
           [`${name}${integerParts[1]}`, scale],

@@ -5,15 +5,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../errors.ts'
 import { float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import { openSafetensors, writeSafetensors } from '../weights/safetensors.ts'
+import { architectures } from './architectures.ts'
 import { contentHash } from './content-hash.ts'
-import {
-  architectures,
-  describeModel,
-  laneShape,
-  loadLanguageModel,
-  loadWeights,
-  parameterCount,
-} from './language-model.ts'
+import { describeModel, laneShape, loadLanguageModel, loadWeights, parameterCount } from './language-model.ts'
 import { textLogits } from './score.ts'
 
 const checkpoints = new URL('../../test/golden/checkpoints/', import.meta.url).pathname

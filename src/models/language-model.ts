@@ -7,23 +7,12 @@ import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import type { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { type DownloadProgress, type ResolveOptions, resolveModel } from '../weights/hub/resolve-model.ts'
 import type { Weights } from '../weights/open-weights.ts'
-import type { Architecture, ConfigDescription, Holding, ModelDescription } from './architecture.ts'
-import { gptNeox } from './gpt-neox.ts'
-import { gpt2 } from './gpt2.ts'
-import { gptj } from './gptj.ts'
+import type { ConfigDescription, Holding, ModelDescription } from './architecture.ts'
+import { describeConfig, namesInCheckpoint, turnedInCheckpoint } from './architectures.ts'
 import { type Lanes, openLanes } from './lane.ts'
-import { llama } from './llama.ts'
 import { availableBytes, ORDINARY_WORK, planMemory, promptBytesWithin, type Workload } from './memory.ts'
-import { mistral } from './mistral.ts'
 import { modelFiles } from './model-files.ts'
-import { qwen2 } from './qwen2.ts'
-import { qwen3 } from './qwen3.ts'
 import { storedWeights } from './stored-weights.ts'
-
-/** Every architecture that can be loaded, by its `model_type`. */
-export const architectures: Record<string, Architecture> = Object.fromEntries(
-  [llama, mistral, qwen2, qwen3, gpt2, gptj, gptNeox].map((architecture) => [architecture.modelType, architecture]),
-)
 
 export type LanguageModel = {
   readonly name: string
@@ -176,30 +165,24 @@ const PLAIN: Holding = { storage: 'float32', recompute: 'nothing' }
 /** Reads config.json. @throws UserError where it is missing, damaged, or of an unknown architecture */
 export function describeModel(path: string, { storage, recompute }: Holding = PLAIN): ModelDescription {
   const { config, configPath } = modelFiles(path)
-  const json = config() as { model_type?: unknown }
-  const type = String(json?.model_type)
-  if (Object.hasOwn(architectures, type))
-    return { ...architectures[type].describe(json, configPath), storage, recompute }
-  throw new UserError({
-    what: `unknown architecture "${type}"`,
-    where: configPath,
-    fix: `use a checkpoint of ${Object.keys(architectures).join(', ')}`,
-  })
+  return { ...describeConfig(config(), configPath), storage, recompute }
 }
 
 /** Our name → the checkpoint's. @throws UserError naming the first weight that is missing or has another shape */
 export function storedNames(weights: Weights, description: ModelDescription): Map<string, string> {
-  const { aliases } = architectures[description.modelType]
   const names = new Map<string, string>()
   for (const [name, shape] of Object.entries(description.weights)) {
-    const stored = [name, ...aliases(name)].find((known) => weights.has(known)) ?? name
+    const stored = namesInCheckpoint(description, name).find((known) => weights.has(known)) ?? name
     const found = weights.shapeOf(stored) // refuses a name that is not there
-    if (`${found}` !== `${shape}`)
+    if (`${found}` !== `${shape}`) {
+      const isTurned = turnedInCheckpoint(description).has(name)
+      const [there, wanted] = [found, shape].map((held) => (isTurned ? held.toReversed() : held))
       throw new UserError({
-        what: `tensor ${stored} has shape [${found}], but config.json asks for [${shape}]`,
+        what: `tensor ${stored} has shape [${there}], but config.json asks for [${wanted}]`,
         where: weights.path,
         fix: 'use the config.json that belongs to these weights',
       })
+    }
     names.set(name, stored)
   }
   return names

@@ -31,13 +31,12 @@ export function linearLayers(
   lora?: LoraConfig,
   { fewTokens }: { fewTokens?: boolean } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear' | 'linears'> {
-  const layers = new Map(model.linears.map((layer) => [layer.module, layer]))
+  const layers = new Set(model.linears.map(({ module }) => module))
   const weight = (name: string) => vectorOf(model, inputs, name)
   const frozen = (module: string, x: Tensor) => {
-    const layer = layers.get(module)
-    if (!layer) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
+    if (!layers.has(module)) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
     const matrix = matrixOf(model, inputs, `${module}.weight`)
-    const y = storedProduct(x, matrix, { transposed: !layer.inputsFirst, fewTokens })
+    const y = storedProduct(x, matrix, { fewTokens })
     return model.weights[`${module}.bias`] ? add(y, weight(`${module}.bias`)) : y
   }
   const linears = (modules: readonly string[], x: Tensor) => {

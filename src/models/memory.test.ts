@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { recomputations } from './architecture.ts'
-import { architectures, describeModel } from './language-model.ts'
+import { architectures } from './architectures.ts'
+import { describeModel } from './language-model.ts'
 import { expectedBytes, ORDINARY_WORK, planMemory, promptBytesWithin, readPromptBytes, storedBytes } from './memory.ts'
 import { PROMPT_BYTES } from './prompt-cache.ts'
 

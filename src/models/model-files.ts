@@ -18,6 +18,8 @@ import { type GgufFile, openGguf } from '../weights/gguf/gguf-file.ts'
 import { hubIdOf } from '../weights/hub/cache.ts'
 import { ggufFiles as ggufNames } from '../weights/hub/choose-files.ts'
 import { openWeights, type Weights } from '../weights/open-weights.ts'
+import { withTurned } from '../weights/turned.ts'
+import { describeConfig, turnedInCheckpoint } from './architectures.ts'
 import { contentHash, fileHash } from './content-hash.ts'
 import { ggufConfig, openGgufWeights } from './gguf/gguf-model.ts'
 
@@ -36,7 +38,7 @@ export type ModelFiles = {
   tokenizerSource: () => TokenizerSource
   /** How the model writes a chat, in Jinja; undefined where it has no such template. */
   chatTemplate: () => string | undefined
-  /** The weights under the names of Hugging Face checkpoints. Whoever opened them closes them. */
+  /** The weights under the names of Hugging Face checkpoints, linear layers [outputs, inputs]. Whoever opened them closes them. */
   openWeights: () => Weights
   /** One number for all that decides what the model computes. */
   contentHash: () => string
@@ -75,7 +77,10 @@ function folderFiles(folder: string): ModelFiles {
     tokenizer: () => loadTokenizer(folder),
     tokenizerSource: () => readTokenizer(folder),
     chatTemplate: () => readChatTemplate(folder),
-    openWeights: () => openWeights(folder),
+    openWeights: () => {
+      const turned = turnedInCheckpoint(describeConfig(readConfig(folder, configPath), configPath))
+      return withTurned(openWeights(folder), turned)
+    },
     contentHash: () => contentHash(folder),
   }
 }

@@ -24,10 +24,7 @@ export const linearsOf = (
 
 /** The weights of linear layers, and the biases of those that have one. */
 export function linearWeights(linears: readonly LinearLayer[], isBiased: (module: string) => boolean): Shapes {
-  const weights = linears.map(({ module, inputs, outputs, inputsFirst }) => [
-    `${module}.weight`,
-    inputsFirst ? [inputs, outputs] : [outputs, inputs],
-  ])
+  const weights = linears.map(({ module, inputs, outputs }) => [`${module}.weight`, [outputs, inputs]])
   const biased = linears.filter(({ module }) => isBiased(module))
   return Object.fromEntries([...weights, ...biased.map(({ module, outputs }) => [`${module}.bias`, [outputs]])])
 }

@@ -1,13 +1,10 @@
 /**
- * @file Tensors that GGUF keeps in another order than Hugging Face checkpoints: transposed, or with rows that llama.cpp's
- * kernels want elsewhere. Both directions are here, so that they undo each other.
+ * @file Tensors whose rows GGUF keeps in another order than Hugging Face checkpoints, since llama.cpp's kernels want them elsewhere.
+ * Both directions are here, so that they undo each other.
  */
 
-/** `transposed`, or rows that are moved. */
-export type Arrangement = 'transposed' | RowOrder
-
 /** For each row of the file the row that it is in a checkpoint; the number of rows must be a multiple of `divisor`. */
-export type RowOrder = { divisor: number; checkpointRow: (storedRow: number, rows: number) => number }
+export type Arrangement = { divisor: number; checkpointRow: (storedRow: number, rows: number) => number }
 
 /**
  * Llama's queries and keys: within a head, the file has the two elements of each rotated pair side by side, a checkpoint
@@ -36,37 +33,22 @@ export function fusedHeads(heads: number): Arrangement {
   }
 }
 
-/** The shape in a file of a tensor that has this shape in a checkpoint, and the other way round. */
-export const arrangedShape = (shape: readonly number[], arrangement: Arrangement | undefined): readonly number[] =>
-  arrangement === 'transposed' ? shape.toReversed() : shape
+/** The values of a file, [rows, …], in the order of a checkpoint. */
+export const toCheckpoint = (values: Float32Array, [rows]: readonly number[], { checkpointRow }: Arrangement) =>
+  rowsMoved(values, rows, (row) => [row, checkpointRow(row, rows)])
 
-/** The values of a file, [rows, …] as stored, in the order of a checkpoint. */
-export function toCheckpoint(values: Float32Array, storedShape: readonly number[], arrangement: Arrangement) {
-  if (arrangement === 'transposed') return transposed(values, storedShape)
-  return rowsMoved(values, storedShape[0], (row, rows) => [row, arrangement.checkpointRow(row, rows)])
-}
+/** The values of a checkpoint, [rows, …], in the order of a file. */
+export const toStored = (values: Float32Array, [rows]: readonly number[], { checkpointRow }: Arrangement) =>
+  rowsMoved(values, rows, (row) => [checkpointRow(row, rows), row])
 
-/** The values of a checkpoint, of this shape there, in the order of a file. */
-export function toStored(values: Float32Array, shape: readonly number[], arrangement: Arrangement) {
-  if (arrangement === 'transposed') return transposed(values, shape)
-  return rowsMoved(values, shape[0], (row, rows) => [arrangement.checkpointRow(row, rows), row])
-}
-
-type Move = (row: number, rows: number) => readonly [from: number, to: number]
+type Move = (row: number) => readonly [from: number, to: number]
 
 function rowsMoved(values: Float32Array, rows: number, move: Move): Float32Array {
   const width = values.length / rows
   const moved = new Float32Array(values.length)
   for (let row = 0; row < rows; row++) {
-    const [from, to] = move(row, rows)
+    const [from, to] = move(row)
     moved.set(values.subarray(from * width, (from + 1) * width), to * width)
   }
   return moved
-}
-
-function transposed(values: Float32Array, [rows, columns]: readonly number[]): Float32Array {
-  const turned = new Float32Array(values.length)
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) turned[column * rows + row] = values[row * columns + column]
-  return turned
 }

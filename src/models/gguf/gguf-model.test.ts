@@ -8,6 +8,7 @@ import { UserError } from '../../errors.ts'
 import { float32, type HostTensor } from '../../runtime/host-tensor.ts'
 import { loadTokenizer } from '../../tokenizer/tokenizer.ts'
 import { narrowToFloat16, widenFloat16 } from '../../weights/dtypes.ts'
+import { openWeights } from '../../weights/open-weights.ts'
 import { writeSafetensors } from '../../weights/safetensors.ts'
 import { describeModel, loadLanguageModel, loadWeights } from '../language-model.ts'
 import { modelFiles } from '../model-files.ts'
@@ -116,7 +117,7 @@ describe.each(GOLDEN)('%s, written as F16 and read back', (name) => {
 
 /** The same checkpoint with what GGUF stores as F16 rounded to it. */
 function roundedCheckpoint(source: string, target: string): void {
-  const weights = modelFiles(source).openWeights()
+  const weights = openWeights(source)
   const tensors = weights.names.map((name): [string, HostTensor] => {
     const { shape, data } = weights.read(name)
     const keep = shape.length === 1 || name.endsWith('wpe.weight')

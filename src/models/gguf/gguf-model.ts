@@ -5,7 +5,7 @@ import { sizeOf } from '../../runtime/host-tensor.ts'
 import { type GgufFile, openGguf } from '../../weights/gguf/gguf-file.ts'
 import type { Weights } from '../../weights/open-weights.ts'
 import { unknownTensor } from '../../weights/unknown-tensor.ts'
-import { type Arrangement, arrangedShape, toCheckpoint } from './arrangement.ts'
+import { type Arrangement, toCheckpoint } from './arrangement.ts'
 import { familyOfFile } from './families.ts'
 import { type Family, HEAD, templateOf } from './family.ts'
 import { keysOf } from './keys.ts'
@@ -76,10 +76,7 @@ export function ggufWeights(file: OpenGguf): Omit<Weights, 'close'> {
     if (tensor) return tensor
     throw unknownTensor(name, names, file.path)
   }
-  const shapeOf = (name: string) => {
-    const { stored, arrangement } = find(name)
-    return arrangedShape(file.info(stored).shape, arrangement)
-  }
+  const shapeOf = (name: string) => file.info(find(name).stored).shape
   return {
     path: file.path,
     names,
@@ -129,7 +126,7 @@ function checkpointTensors(file: OpenGguf): Map<string, CheckpointTensor> {
 /** Rows that are moved within heads must divide into them. */
 function checkRows(file: OpenGguf, stored: string, arrangement: Arrangement | undefined): void {
   const [rows] = file.info(stored).shape
-  if (typeof arrangement !== 'object' || rows % arrangement.divisor === 0) return
+  if (!arrangement || rows % arrangement.divisor === 0) return
   throw new UserError({
     what: `the ${rows} rows of tensor ${stored} do not divide into the model's heads`,
     where: file.path,

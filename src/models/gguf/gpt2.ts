@@ -1,4 +1,4 @@
-/** @file GPT-2 in GGUF: its projections are stored transposed. */
+/** @file GPT-2 in GGUF, which stores its projections [outputs, inputs] as those of any other. */
 import { z } from 'zod'
 import { count, real } from '../../weights/gguf/entries.ts'
 import { layerCount, parseModelConfig, count as size } from '../model-config.ts'
@@ -25,7 +25,7 @@ export const gpt2Family: Family = {
       [`${BLOCK}.ffn_down`, `${LAYER}.mlp.c_proj`],
     ]),
   ],
-  arrangement: (name) => (/\.c_(attn|proj|fc)\.weight$/.test(name) ? 'transposed' : undefined),
+  arrangement: () => undefined,
   config: (keys, { vocabulary, tied }) => ({
     architectures: ['GPT2LMHeadModel'],
     model_type: 'gpt2',

@@ -6,7 +6,7 @@ import type { TokenizerSource } from '../../tokenizer/tokenizer.ts'
 import { BLOCK_TYPES } from '../../weights/gguf/block-types.ts'
 import { count, type Entries, flag, integers, reals, text, texts } from '../../weights/gguf/entries.ts'
 import { type WrittenTensor, writeGgufFile } from '../../weights/gguf/write-file.ts'
-import { type Arrangement, arrangedShape, toStored } from './arrangement.ts'
+import { type Arrangement, toStored } from './arrangement.ts'
 import { familyOfModel } from './families.ts'
 import { type Family, templateOf, type WrittenModel } from './family.ts'
 
@@ -93,11 +93,10 @@ function writtenTensors({ tensors, type, configPath }: GgufModel, family: Family
     const place = places.get(template)
     if (!place || !missing.delete(name)) throw refusal(configPath, `tensor ${name} has no place in it`)
     const arrangement = family.arrangement(template, facts)
-    const stored = arrangedShape(shape, arrangement)
     return {
       name: place.replace('{n}', layer),
-      shape: stored,
-      type: storedType(type, place, stored),
+      shape,
+      type: storedType(type, place, shape),
       parts: () => (arrangement ? arranged({ shape, parts }, arrangement) : parts(PART_ELEMENTS)),
     }
   })

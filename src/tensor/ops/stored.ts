@@ -84,20 +84,20 @@ export const storedProductOp: OpFunction<Product> = defineOp<Product>('storedPro
 })
 
 /**
- * x·M [tokens, columns], or x·Mᵀ [tokens, rows] with `transposed`.
+ * x·Mᵀ, [tokens, rows].
  * @param fewTokens  for tens of tokens and not hundreds: (M·xᵀ)ᵀ is the same product, and spares the runtime from rearranging the
  * whole matrix for so little use
  */
 export function storedProduct(
   x: Tensor,
   matrix: StoredMatrix,
-  { transposed, fewTokens = false }: { transposed: boolean; fewTokens?: boolean },
+  { fewTokens = false }: { fewTokens?: boolean } = {},
 ): Tensor {
   const { storage, shape, parts, integers } = matrix
   if (integers) return integerProduct(x, integers)
-  if (storage !== 'float32') return storedProductOp([x, ...parts], { storage, shape, transposed })
-  if (transposed && fewTokens) return transpose(matmul(parts[0], x, { transposeB: true }), [1, 0])
-  return matmul(x, parts[0], { transposeB: transposed })
+  if (storage !== 'float32') return storedProductOp([x, ...parts], { storage, shape, transposed: true })
+  if (fewTokens) return transpose(matmul(parts[0], x, { transposeB: true }), [1, 0])
+  return matmul(x, parts[0], { transposeB: true })
 }
 
 export const storedRowsOp = defineOp<Stored>('storedRows', {
