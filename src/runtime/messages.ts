@@ -14,7 +14,7 @@ export type Request = { id: number } & (
       Record<string, number>
     > &
       Placement)
-  | { kind: 'run'; session: number; inputs: Record<string, HostTensor | number>; keep: Record<string, number> }
+  | { kind: 'run'; session: number; inputs: [name: string, value: HostTensor | number][]; keep: Record<string, number> }
   | { kind: 'close'; session: number }
   | { kind: 'end' }
 )

@@ -69,10 +69,16 @@ export function openRuntime({
     async open(program, bound = {}, constants = {}): Promise<Session> {
       const session = ++lastId
       const { name, bytes } = program
+      const isThere = (input: string) => input in bound || input in constants
+      const [there, asked] = [true, false].map((side) => ({
+        name,
+        inputs: Object.fromEntries(Object.entries(program.inputs).filter(([input]) => isThere(input) === side)),
+      }))
+      checkInputs(there, { ...bound, ...constants })
       const given = { bound: numbersOf(bound), constants: numbersOf(constants) }
       await ask({ kind: 'open', session, name, bytes, ...given, device, threads, graphCache })
       return {
-        run: (inputs, keep = []) => run(program, session, { ...bound, ...constants }, inputs, keep),
+        run: (inputs, keep = []) => run(asked, session, inputs, keep),
         dispose: async () => void (await ask({ kind: 'close', session })),
       }
     },
@@ -84,19 +90,20 @@ export function openRuntime({
     },
   }
 
+  /** @param asked  the inputs that are given at every run. There may be hundreds: no object of them is made, which is slow. */
   async function run(
-    program: Program,
+    asked: Pick<Program, 'name' | 'inputs'>,
     session: number,
-    bound: Record<string, ResidentTensor>,
     inputs: Record<string, HostTensor | ResidentTensor>,
     keep: readonly string[],
   ) {
-    checkInputs(program, { ...bound, ...inputs })
+    checkInputs(asked, inputs)
     const keptAs = Object.fromEntries(keep.map((name) => [name, ++lastId]))
-    const values = Object.entries(inputs)
-      .filter(([name]) => name in program.inputs)
-      .map(([name, value]) => [name, 'resident' in value ? value.resident : value])
-    const reply = await ask({ kind: 'run', session, inputs: Object.fromEntries(values), keep: keptAs })
+    const values = Object.keys(asked.inputs).map((name): [string, HostTensor | number] => {
+      const value = inputs[name]
+      return [name, 'resident' in value ? value.resident : value]
+    })
+    const reply = await ask({ kind: 'run', session, inputs: values, keep: keptAs })
     const { outputs, kept } = reply!
     const residents = Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }])
     return { outputs, kept: Object.fromEntries(residents) as Record<string, ResidentTensor> }

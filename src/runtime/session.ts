@@ -44,23 +44,28 @@ export type Runtime = {
   dispose(): Promise<void>
 }
 
+type Typed = { dtype: DType; shape: readonly number[] }
+
 /** @throws Error naming the program and the input that does not fit its declared type. */
-export function checkInputs(program: Program, given: Record<string, { dtype: DType; shape: readonly number[] }>): void {
+export function checkInputs(program: Pick<Program, 'name' | 'inputs'>, given: Record<string, Typed>): void {
   const sizes: Record<string, number> = {}
   const fail = (name: string, problem: string): never => {
     throw new Error(`${program.name}, input "${name}": ${problem}`)
   }
+  const differs = (name: string, reason = '') => {
+    const [value, { dtype, shape }] = [given[name], program.inputs[name]]
+    fail(name, `${value.dtype} [${value.shape}] given, ${dtype} [${shape}] expected${reason}`)
+  }
   for (const [name, { dtype, shape }] of Object.entries(program.inputs)) {
     const value = given[name]
     if (!value) fail(name, 'missing')
-    const text = `${value.dtype} [${value.shape}] given, ${dtype} [${shape}] expected`
-    if (value.dtype !== dtype || value.shape.length !== shape.length) fail(name, text)
+    if (value.dtype !== dtype || value.shape.length !== shape.length) differs(name)
     for (const [axis, dim] of shape.entries()) {
       const extent = value.shape[axis]
       const isName = typeof dim === 'string' && /^\w+$/.test(dim)
       if (isName && !(dim in sizes)) sizes[dim] = extent
       const expected = isName ? sizes[dim] : dim // sums and products of names are the runtime's to check
-      if (typeof expected === 'number' && extent !== expected) fail(name, `${text} (${dim} = ${expected})`)
+      if (typeof expected === 'number' && extent !== expected) differs(name, ` (${dim} = ${expected})`)
     }
   }
 }

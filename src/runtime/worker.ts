@@ -81,7 +81,7 @@ async function run(request: Extract<Request, { kind: 'run' }>): Promise<RunReply
   const open = sessions.get(request.session)
   if (!open) throw new Error('the session is closed')
   const feeds = { ...open.bound }
-  for (const [name, value] of Object.entries(request.inputs))
+  for (const [name, value] of request.inputs)
     feeds[name] = typeof value === 'number' ? residentOf(value) : toRuntime(value)
   const results = await open.session.run(feeds)
   const reply: RunReply = { outputs: {}, kept: {} }

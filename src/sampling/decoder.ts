@@ -73,6 +73,8 @@ export async function withDecoder<Result>(
   const matrices = adapter ? await lane.adapter(adapter) : {}
   const key = `${readout.name} ${JSON.stringify(lora)}`
   let promptCache: Record<string, ResidentTensor> = {}
+  // Hundreds, of which a step changes some: made anew at every step they would take a tenth of its time.
+  const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read }
   let rowCache: Record<string, ResidentTensor> = {}
   let past: Record<string, HostTensor | ResidentTensor> = emptyRow(model)
   let places: readonly boolean[][] = [[]] // [rows][steps], does a token stand at this place of the cache?
@@ -88,6 +90,7 @@ export async function withDecoder<Result>(
       const given = { promptTokens: vector(prompt), last }
       const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
       promptCache = kept
+      Object.assign(inputs, promptCache)
       return outputs
     },
     async advance({ parents, tokens, readers = [...tokens.keys()] }, feeds) {
@@ -110,7 +113,7 @@ export async function withDecoder<Result>(
         ...(ragged && { newRows: rows, newPlaces, visible: visibleOf(before, width) }),
         last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
       }
-      const inputs = { ...matrices, ...promptCache, ...read, ...past, ...given, ...feeds }
+      Object.assign(inputs, past, given, feeds)
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
       await lane.runtime.release(Object.values(rowCache))
       rowCache = kept
