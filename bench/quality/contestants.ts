@@ -1,4 +1,5 @@
 /** @file Who is compared: the paper's algorithm, ours as it is, and ours with each thing that makes it cheaper. */
+import type { Storage } from '../../src/tensor/ops/stored.ts'
 import { type TrainingOptions, withDefaults } from '../../src/trainers/config.ts'
 import type { ProblemName } from './problems.ts'
 
@@ -7,10 +8,13 @@ type Ours = {
   options: TrainingOptions
   /** Steps as a fraction of those of the others. */
   steps?: number
+  /** How the model is held while it trains; default: float32, as it is judged. */
+  weights?: Storage
 }
 
 const ours = {
   plain: { options: {} },
+  'half-precision weights': { options: {}, weights: 'float16' },
   'int8 rollouts': { options: { rollouts: 'int8' } },
   'a quarter of the prefixes': { options: { prefixFraction: 0.25 } },
   /** Trajectory balance without log Z: no inner prefix is asked for its reward. */
@@ -30,8 +34,8 @@ export type OursName = keyof typeof ours | 'all'
 export type ContestantName = 'paper' | OursName
 export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), 'all'] as const
 
-/** The options of one of ours, where the others have these. */
-export function optionsOf(name: OursName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
-  const { options: own, steps = 1 }: Ours = name === 'all' ? all[problem] : ours[name]
-  return { ...withDefaults(options, own), steps: Math.round(options.steps * steps) }
+/** The options of one of ours, where the others have these, and how it holds the model. */
+export function settingOf(name: OursName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
+  const { options: own, steps = 1, weights }: Ours = name === 'all' ? all[problem] : ours[name]
+  return { options: { ...withDefaults(options, own), steps: Math.round(options.steps * steps) }, weights }
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Option, program } from 'commander'
+import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
 import { writeJson } from '../../src/files.ts'
@@ -14,7 +15,7 @@ import { machine } from '../machine.ts'
 import { findPython } from '../peers/python.ts'
 import { makeWorkFolder } from '../peers/work-folder.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
-import { type ContestantName, contestantNames, optionsOf } from './contestants.ts'
+import { type ContestantName, contestantNames, type OursName, settingOf } from './contestants.ts'
 import { type Distance, openProblem, type ProblemName, problemNames } from './problems.ts'
 import { beside, judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, trainOurs, trainPaper } from './train.ts'
@@ -29,7 +30,10 @@ const given = program
   .option('--steps <count>', 'of each run', wholeNumber(2), 60)
   .option('--seed <number>', 'of the first runs', wholeNumber(0), 1)
   .option('--seeds <count>', 'runs of each', wholeNumber(1), 3)
-  .option('--beside <file>', 'what was measured before, of the same problem: shown beside')
+  .option(
+    '--beside <file>',
+    'what was measured before, of the same problem, by others or with other seeds: shown beside',
+  )
   .option('--json <file>', 'write what was measured')
   .option('--picture <path>', 'write a picture, as .svg and .png')
   .parse()
@@ -62,12 +66,7 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
     if (contestant === 'paper' && !python) continue
-    const options = contestant === 'paper' ? problem.options : optionsOf(contestant, given.problem, problem.options)
-    const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
-    const taken =
-      contestant === 'paper'
-        ? await trainPaper(python!, { model, folder }, problem, setting)
-        : await trainOurs(model, problem, setting)
+    const taken = await (contestant === 'paper' ? paper(seed, start) : ours(contestant, seed, start))
     tell(`${contestant}, seed ${seed}: ${taken.at(-1)!.seconds.toFixed(1)} s`)
     runs.push({ contestant, seed, snapshots: taken })
   }
@@ -79,9 +78,27 @@ const judged = given.beside ? beside(JSON.parse(readFileSync(given.beside, 'utf8
 console.log(report(judged, LEVELS[given.problem]))
 if (given.json) writeJson(given.json, { command: 'bench:quality', machine: machine(), ...given, ...judged })
 if (given.picture) {
-  const seeds = given.seeds > 1 ? `; mean of ${given.seeds} seeds, bars: one standard deviation` : ''
+  const { size } = new Set(judged.runs.map(({ seed }) => seed))
+  const seeds = size > 1 ? `; mean of ${size} seeds, bars: one standard deviation` : ''
   const subtitle = `${given.problem} with ${model.name}, ${grantedCores()} threads${seeds}`
   await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', subtitle))
+}
+
+function paper(seed: number, start: LoraAdapter) {
+  const setting = { options: problem.options, seed, start, snapshots: judgedSteps(problem.options.steps) }
+  return trainPaper(python!, { model, folder }, problem, setting)
+}
+
+async function ours(name: OursName, seed: number, start: LoraAdapter) {
+  const { options, weights } = settingOf(name, given.problem, problem.options)
+  const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
+  if (weights === undefined) return trainOurs(model, problem, setting)
+  const held = await loadLanguageModel(given.model, { weights })
+  try {
+    return await trainOurs(held, problem, setting)
+  } finally {
+    await held.dispose()
+  }
 }
 
 /** The last step, and some before it, fewer the later. */

@@ -53,3 +53,18 @@ test('runs of another day stand beside, all with the log Z of the better sampler
   expect(both.logZ?.value).toBe(-2.5)
   expect(both.runs.map(({ snapshots }) => snapshots[0].distance)).toEqual([1.5, 2])
 })
+
+test('of what was measured before, other seeds stay, and a run of one seed gives way to the new one', () => {
+  const run = (seed: number, distance: number) => ({
+    contestant: 'paper' as const,
+    seed,
+    snapshots: [{ step: 1, seconds: 1, distance }],
+  })
+  const measure = 'total variation'
+  const both = beside({ measure, runs: [run(1, 0.1), run(2, 0.2)] }, { measure, runs: [run(2, 0.3), run(3, 0.4)] })
+  expect(both.runs.map(({ seed, snapshots }) => [seed, snapshots[0].distance])).toEqual([
+    [1, 0.1],
+    [2, 0.3],
+    [3, 0.4],
+  ])
+})

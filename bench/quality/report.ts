@@ -46,9 +46,10 @@ export function judge(runs: readonly Run<Distance>[]): Judged {
   }
 }
 
-/** Runs beside others, but for contestants that are among these too; divergences are made with the log Z of the better sampler. */
+/** Runs beside others, but for those that are among these again; divergences are made with the log Z of the better sampler. */
 export function beside(before: Judged, now: Judged): Judged {
-  const isAgain = ({ contestant }: Run<number>) => now.runs.some((run) => run.contestant === contestant)
+  const isAgain = ({ contestant, seed }: Run<number>) =>
+    now.runs.some((run) => run.contestant === contestant && run.seed === seed)
   const all = [{ ...before, runs: before.runs.filter((run) => !isAgain(run)) }, now]
   const better = all.reduce(
     (best, { logZ }) => (logZ && logZ.effectiveFraction > (best?.effectiveFraction ?? 0) ? logZ : best),
