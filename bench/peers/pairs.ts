@@ -1,4 +1,5 @@
 /** @file One workload at one size: ours stays loaded, peers come one after another, and both run in turn. */
+import { setTimeout } from 'node:timers/promises'
 import { grantedCores } from '../../src/runtime/threads.ts'
 import { largeProductRate } from '../matmul-rate.ts'
 import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
@@ -44,6 +45,8 @@ export type RaceOptions = {
   tell: (message: string) => void
 }
 
+const PAUSE_MILLISECONDS = 1000
+
 /** Is it to find what ours finds, to float32's precision? */
 export const isExact = (name: PeerName) => name !== 'tuned-bfloat16'
 export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !isAlike(difference)
@@ -72,7 +75,7 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       }
     }
     return {
-      ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await alone(us, options),
+      ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await oursOnly(us, options),
       peakBytes: us.peakBytes(),
       operationsDone: first.operations!,
       ...{ operationsPerSecond, peers, failures },
@@ -94,9 +97,9 @@ async function against(
   try {
     for (let pair = 0; pair <= pairs; pair++) {
       nextStep()
-      const before = pair % 2 === 0 ? await us.take() : undefined
-      const theirs = await peer.take()
-      taken.push({ ours: before ?? (await us.take()), theirs })
+      const before = pair % 2 === 0 ? await alone(us) : undefined
+      const theirs = await alone(peer)
+      taken.push({ ours: before ?? (await alone(us)), theirs })
     }
     const timed = taken.slice(1)
     return {
@@ -111,7 +114,13 @@ async function against(
   }
 }
 
-async function alone(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<Phases[]> {
+/** A step once the threads of whoever ran before have stopped waiting for work in a loop. */
+async function alone(contestant: Contestant): Promise<Taken> {
+  await setTimeout(PAUSE_MILLISECONDS)
+  return contestant.take()
+}
+
+async function oursOnly(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<Phases[]> {
   const seconds: Phases[] = []
   for (let run = 0; run < pairs; run++) {
     nextStep()
