@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { readPeftFolder } from '../../src/adapters/peft.ts'
 import { learnStep } from '../../src/gflownet/learn-step.ts'
 import { temperedRewards } from '../../src/gflownet/reward-temperature.ts'
@@ -20,7 +21,7 @@ import { grantedCores } from '../../src/runtime/threads.ts'
 import { sampleWithTool } from '../../src/sampling/sample.ts'
 import type { BoundTool } from '../../src/sampling/tools.ts'
 import type { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
-import { adamW } from '../../src/trainers/optimizer.ts'
+import { type AdamWState, adamW } from '../../src/trainers/optimizer.ts'
 import { countingLane } from '../matrix-work.ts'
 import type { Ready, Taken } from './contestant.ts'
 import { insertedOf, type Step } from './workloads.ts'
@@ -38,6 +39,11 @@ const { description: model, lanes } = await loadWeights(path, describeModel(path
 const start = readPeftFolder(join(folder, 'adapter'))
 answer({ ready: true })
 
+// Allocated once, as in training; every step begins with the first adapter again.
+const weights = Object.fromEntries(
+  Object.entries(start.weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
+)
+let moments: AdamWState | undefined
 let runs = 0
 for await (const _ of createInterface({ input: process.stdin })) {
   // The first run opens the sessions; its matrix work is counted, and its time does not count.
@@ -60,12 +66,8 @@ async function take(lane: Lane, run: number): Promise<Taken> {
     learningRate: () => step.optimizer.learningRate,
     maxGradientNorm: null,
   })
-  const weights = Object.entries(start.weights).map(([name, tensor]) => [
-    name,
-    { ...tensor, data: tensor.data.slice() },
-  ])
-  const adapter = { ...start, weights: Object.fromEntries(weights) }
-  const moments = optimizer.initialState(adapter.weights)
+  moments ??= optimizer.initialState(start.weights)
+  const adapter = fromTheStart(moments)
 
   const times = [performance.now()]
   const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step) }
@@ -90,6 +92,14 @@ async function take(lane: Lane, run: number): Promise<Taken> {
     gradientNorm,
     logRewards: scored.logReward.map((row, n) => states[n].map((prefix) => row[prefix])),
   }
+}
+
+/** Sets the moments to zero. */
+function fromTheStart({ first, second }: AdamWState): LoraAdapter {
+  for (const [name, { data }] of Object.entries(start.weights))
+    (weights[name].data as Float32Array).set(data as Float32Array)
+  for (const { data } of [first, second].flatMap((tensors) => Object.values(tensors))) (data as Float32Array).fill(0)
+  return { ...start, weights }
 }
 
 function rewardOf({ endings, label, demonstrations }: Step): Reward {

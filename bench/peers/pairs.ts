@@ -29,7 +29,7 @@ export type Runs = {
   peakBytes: number
   /** The matrix work that ours did in a step, counted from its graphs. */
   operationsDone: number
-  /** What one large product reached just before. */
+  /** What one large product reached at best, before and between the pairs: other work on the machine slows single ones down. */
   operationsPerSecond: number
   peers: PeerRuns[]
   /** What was said of peers that did not finish. */
@@ -53,7 +53,7 @@ export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !i
 
 /** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
-  const operationsPerSecond = await largeProductRate(grantedCores())
+  let operationsPerSecond = await largeProductRate(grantedCores())
   const us = await startOurs(options.folder)
   try {
     options.nextStep()
@@ -68,6 +68,7 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       options.tell(`ours and ${name} in turn`)
       try {
         peers.push(await against(name, python!, us, options))
+        operationsPerSecond = Math.max(operationsPerSecond, await largeProductRate(grantedCores()))
       } catch (error) {
         if (!(error instanceof ContestantEnded) || error.contestant !== name) throw error
         const lines = error.message.split('\n')
