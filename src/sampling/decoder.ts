@@ -41,7 +41,7 @@ export type Decoder = {
   /**
    * The readout after more tokens for each of some rows, which are then all the rows that there are.
    * @param parents  [rows], which of the rows before each continues; a row that none continues is gone
-   * @param tokens  [rows][at least one]
+   * @param tokens  [rows][one], or where rows are ragged [rows][at least one]
    * @param readers  which row each of the readout's results is of; default: each row once
    */
   advance(
