@@ -94,7 +94,7 @@ async function take(lane: Lane, run: number): Promise<Taken> {
   }
 }
 
-/** Sets the moments to zero. */
+/** The first adapter again, and moments of zero, in the arrays that there are. */
 function fromTheStart({ first, second }: AdamWState): LoraAdapter {
   for (const [name, { data }] of Object.entries(start.weights))
     (weights[name].data as Float32Array).set(data as Float32Array)

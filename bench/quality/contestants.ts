@@ -30,12 +30,13 @@ const all: Record<ProblemName, Ours> = {
   infilling: { options: { rollouts: 'int8', ...ours['whole latents'].options }, steps: 4 / 7 },
 }
 
-export type OursName = keyof typeof ours | 'all'
-export type ContestantName = 'paper' | OursName
+type OursName = keyof typeof ours
+export type ContestantName = 'paper' | OursName | 'all'
 export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), 'all'] as const
 
-/** The options of one of ours, where the others have these, and how it holds the model. */
-export function settingOf(name: OursName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
-  const { options: own, steps = 1, weights }: Ours = name === 'all' ? all[problem] : ours[name]
+/** The options of a contestant, where a problem has these, and how it holds the model. The paper's has those of plain. */
+export function settingOf(name: ContestantName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
+  const contestant: Ours = name === 'all' ? all[problem] : ours[name === 'paper' ? 'plain' : name]
+  const { options: own, steps = 1, weights } = contestant
   return { options: { ...withDefaults(options, own), steps: Math.round(options.steps * steps) }, weights }
 }

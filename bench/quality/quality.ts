@@ -5,20 +5,20 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Option, program } from 'commander'
-import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
 import { writeJson } from '../../src/files.ts'
 import { loadLanguageModel } from '../../src/models/language-model.ts'
 import { grantedCores } from '../../src/runtime/threads.ts'
+import type { Storage } from '../../src/tensor/ops/stored.ts'
 import { machine } from '../machine.ts'
 import { findPython } from '../peers/python.ts'
 import { makeWorkFolder } from '../peers/work-folder.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
-import { type ContestantName, contestantNames, type OursName, settingOf } from './contestants.ts'
+import { type ContestantName, contestantNames, settingOf } from './contestants.ts'
 import { type Distance, openProblem, type ProblemName, problemNames } from './problems.ts'
 import { beside, judge, qualityPicture, type Run, report } from './report.ts'
-import { firstAdapter, trainOurs, trainPaper } from './train.ts'
+import { firstAdapter, type Setting, trainOurs, trainPaper } from './train.ts'
 
 /** Where seconds are compared. */
 const LEVELS = { 'random-numbers': [0.5, 0.3, 0.2, 0.15, 0.1], infilling: [6, 5, 4, 3, 2.5, 2] }
@@ -66,7 +66,12 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
     if (contestant === 'paper' && !python) continue
-    const taken = await (contestant === 'paper' ? paper(seed, start) : ours(contestant, seed, start))
+    const { options, weights } = settingOf(contestant, given.problem, problem.options)
+    const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
+    const taken =
+      contestant === 'paper'
+        ? await trainPaper(python!, { model, folder }, problem, setting)
+        : await ours(setting, weights)
     tell(`${contestant}, seed ${seed}: ${taken.at(-1)!.seconds.toFixed(1)} s`)
     runs.push({ contestant, seed, snapshots: taken })
   }
@@ -84,14 +89,8 @@ if (given.picture) {
   await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', subtitle))
 }
 
-function paper(seed: number, start: LoraAdapter) {
-  const setting = { options: problem.options, seed, start, snapshots: judgedSteps(problem.options.steps) }
-  return trainPaper(python!, { model, folder }, problem, setting)
-}
-
-async function ours(name: OursName, seed: number, start: LoraAdapter) {
-  const { options, weights } = settingOf(name, given.problem, problem.options)
-  const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
+/** @param weights  how the model is held for the run, where it is not as it is judged */
+async function ours(setting: Setting, weights?: Storage) {
   if (weights === undefined) return trainOurs(model, problem, setting)
   const held = await loadLanguageModel(given.model, { weights })
   try {

@@ -35,7 +35,10 @@ export type Runtime = {
   /** Brings tensors to where programs run: a copy, or with `move` the memory itself, which is then gone here. */
   upload(tensors: NamedTensors, options?: { move?: boolean }): Promise<Record<string, ResidentTensor>>
   release(tensors: Iterable<ResidentTensor>): Promise<void>
-  /** Prepares a program; `bound` values are given at every run, `constants` become part of it and may then be released. */
+  /**
+   * Prepares a program; `bound` values are given at every run, `constants` become part of it and may then be released.
+   * @throws Error where one of them has another type than the program declares
+   */
   open(
     program: Program,
     bound?: Record<string, ResidentTensor>,

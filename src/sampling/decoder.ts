@@ -74,9 +74,8 @@ export async function withDecoder<Result>(
   const key = `${readout.name} ${JSON.stringify(lora)}`
   let promptCache: Record<string, ResidentTensor> = {}
   // Hundreds, of which a step changes some: made anew at every step they would take a tenth of its time.
-  const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read }
+  const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read, ...emptyRow(model) }
   let rowCache: Record<string, ResidentTensor> = {}
-  let past: Record<string, HostTensor | ResidentTensor> = emptyRow(model)
   let places: readonly boolean[][] = [[]] // [rows][steps], does a token stand at this place of the cache?
 
   const decoder: Decoder = {
@@ -113,11 +112,11 @@ export async function withDecoder<Result>(
         ...(ragged && { newRows: rows, newPlaces, visible: visibleOf(before, width) }),
         last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
       }
-      Object.assign(inputs, past, given, feeds)
+      Object.assign(inputs, given, feeds)
       const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
       await lane.runtime.release(Object.values(rowCache))
       rowCache = kept
-      past = Object.fromEntries(Object.entries(kept).map(([name, value]) => [name.replace('next', 'past'), value]))
+      for (const [name, value] of Object.entries(kept)) inputs[name.replace('next', 'past')] = value
       return outputs
     },
   }
