@@ -106,6 +106,7 @@ function shuffled(count: number, random: Random, pass: number): number[] {
 /** Mean over prompts, added in their order: the result does not depend on who finished first. */
 function meanGradients(all: readonly NamedTensors[]): NamedTensors {
   const [first, ...others] = all
+  if (others.length === 0) return first
   for (const [name, { data }] of Object.entries(first)) {
     const sum = data as Float32Array
     for (const gradients of others) {

@@ -1,4 +1,4 @@
-/** @file AdamW (Loshchilov and Hutter 2019) with clipping by the global norm, in PyTorch's order of arithmetic. */
+/** @file AdamW (Loshchilov and Hutter 2019) with clipping by the global norm, as PyTorch computes them. */
 import type { Schedule } from '../gflownet/schedules.ts'
 import { float32, type HostTensor, type NamedTensors } from '../runtime/host-tensor.ts'
 
@@ -61,24 +61,33 @@ export function adamW(config: AdamWConfig): AdamW {
 
 type Scales = { gradient: number; learningRate: number; firstCorrection: number; secondCorrectionRoot: number }
 
-/** One parameter, element by element; all arrays of one length. Sums are in double precision, storage is float32. */
+/**
+ * One parameter, element by element; all arrays of one length. Sums are in double precision, storage is float32. What is read from
+ * an array is read once: every access is checked, and millions of them are a part of a short step that shows.
+ */
 function updateArray(
   parameter: Float32Array,
   gradient: Float32Array,
   first: Float32Array,
   second: Float32Array,
   { betas: [beta1, beta2], epsilon, weightDecay }: AdamWConfig,
-  { gradient: gradientScale, learningRate, firstCorrection, secondCorrectionRoot }: Scales,
+  { gradient: gradientScale, learningRate, firstCorrection, secondCorrectionRoot: root }: Scales,
 ) {
   const keep = 1 - learningRate * weightDecay
-  const stepSize = learningRate / firstCorrection
-  for (let i = 0; i < parameter.length; i++) {
+  // both sides of the quotient times the root of the second correction
+  const stepSize = (learningRate / firstCorrection) * root
+  const least = epsilon * root
+  const newFirst = 1 - beta1
+  const newSecond = 1 - beta2
+  const { length } = parameter
+  for (let i = 0; i < length; i++) {
     const g = gradient[i] * gradientScale
-    const m = first[i] + (g - first[i]) * (1 - beta1)
-    const v = second[i] * beta2 + g * g * (1 - beta2)
+    const before = first[i]
+    const m = before + (g - before) * newFirst
+    const v = second[i] * beta2 + g * g * newSecond
     first[i] = m
     second[i] = v
-    parameter[i] = parameter[i] * keep - (stepSize * m) / (Math.sqrt(v) / secondCorrectionRoot + epsilon)
+    parameter[i] = parameter[i] * keep - (stepSize * m) / (Math.sqrt(v) + least)
   }
 }
 
@@ -89,10 +98,25 @@ function globalNorm(gradients: NamedTensors): number {
   return Math.sqrt(sum)
 }
 
+/** Four sums side by side: an addition need not wait for the one before. */
 function sumOfSquares(values: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i] * values[i]
-  return sum
+  const whole = values.length - (values.length % 4)
+  let a = 0
+  let b = 0
+  let c = 0
+  let d = 0
+  for (let i = 0; i < whole; i += 4) {
+    const v = values[i]
+    const w = values[i + 1]
+    const x = values[i + 2]
+    const y = values[i + 3]
+    a += v * v
+    b += w * w
+    c += x * x
+    d += y * y
+  }
+  for (let i = whole; i < values.length; i++) a += values[i] * values[i]
+  return a + b + c + d
 }
 
 /** PyTorch's `clip_grad_norm_`: never above 1, and never a division by zero. */
