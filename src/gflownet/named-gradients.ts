@@ -31,9 +31,17 @@ const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
   ['logNormaliser', 'logSumExp'].includes(op.name) || // the head is wider than any layer: its logits are made once
   (op.name === 'checkpoint' && of.includes((attributes as { of: Checkpoint }).of))
 
+/**
+ * An activation function's result, or a gate's product with it: as wide as the widest layer, and made again from what is held
+ * anyhow in two passes over it.
+ */
+const isActivated = (node: Node) =>
+  isActivation(node) || (node.op.name === 'mul' && node.inputs.some((input) => isActivation(input.node)))
+const isActivation = ({ op }: Node) => ['silu', 'gelu', 'geluTanh'].includes(op.name)
+
 /** Which values of the forward pass are held for the backward pass. */
 const HELD: Record<Recomputation, (node: Node) => boolean> = {
-  nothing: () => true,
+  nothing: (node) => !isActivated(node),
   cheap: (node) => isCheckpoint(node, 'layer', 'linear'),
   layers: (node) => isCheckpoint(node, 'layer'),
 }

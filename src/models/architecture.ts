@@ -57,8 +57,8 @@ export type ConfigDescription = {
 }
 
 /**
- * What of the forward pass is computed again in the backward pass, to hold less memory: nothing; what is cheap, between
- * the outputs of linear layers; or whole layers, each from what enters it.
+ * What of the forward pass is computed again in the backward pass, to hold less memory: nothing but activation functions; what is
+ * cheap, between the outputs of linear layers; or whole layers, each from what enters it.
  */
 export const recomputations = ['nothing', 'cheap', 'layers'] as const
 export type Recomputation = (typeof recomputations)[number]

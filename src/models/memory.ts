@@ -59,7 +59,7 @@ const ADAPTER_COPIES = 7
 /** Gradients while they are made: themselves, and the parts that they are summed from. */
 const GRADIENT_COPIES = 2
 /** Values that a layer holds for the backward pass, in multiples of what leaves its linear layers. */
-const HELD: Record<Recomputation, number> = { nothing: 2.6, cheap: 1.35, layers: 0 }
+const HELD: Record<Recomputation, number> = { nothing: 2.3, cheap: 1.35, layers: 0 }
 
 /** Bytes of the process at the peak of a training step. */
 export function expectedBytes(

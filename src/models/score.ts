@@ -6,6 +6,7 @@ import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { concat, div, gather, reshape, sub } from '../tensor/ops/index.ts'
+import { NORMALISED_ROWS } from '../tensor/ops/log-normaliser.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -46,7 +47,7 @@ export type Places = Pick<PackedTree, 'latentToken' | 'branchToken'>
 /** Tokens of a tree that are best read in one pass: more leave the processor's cache, and need memory for what layers make of them. */
 export const TOKENS_AT_ONCE = 2048
 /** Logits are made for this many bytes of them at a time, so that a long list of questions needs no more memory. */
-export const LOGIT_BYTES = 128 << 20
+export const LOGIT_BYTES = 64 << 20
 
 /**
  * Answers questions about one tree.
@@ -133,7 +134,10 @@ async function answer(
     byState.set(state, [...(byState.get(state) ?? []), i])
   }
   const states = [...byState.keys()]
-  const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * model.dimensions.vocabulary)))
+  // of a frozen head a part of a state's logits is there at a time, see head.ts
+  const { vocabulary } = model.dimensions
+  const perState = headKey(adapter) ? vocabulary : Math.min(vocabulary, NORMALISED_ROWS)
+  const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * perState)))
 
   const answers = new Float64Array(questions.length)
   for (let from = 0; from < states.length; from += atOnce) {

@@ -54,10 +54,11 @@ export function openRuntime({
     async upload(tensors: NamedTensors, { move = false } = {}) {
       const entries = Object.entries(tensors)
       const residents = entries.map(() => ++lastId)
-      const values = entries.map(([, tensor]) => tensor)
+      // A copy that is moved is copied once; what a message copies is written into it and read out of it again.
+      const values = entries.map(([, tensor]) => (move ? tensor : { ...tensor, data: tensor.data.slice() }))
       await ask(
         { kind: 'upload', residents, tensors: values },
-        move ? values.map(({ data }) => data.buffer as ArrayBuffer) : [],
+        values.map(({ data }) => data.buffer as ArrayBuffer),
       )
       return Object.fromEntries(
         entries.map(([name, { dtype, shape }], i) => [name, { resident: residents[i], dtype, shape }]),

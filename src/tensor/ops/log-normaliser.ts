@@ -12,7 +12,7 @@ import { mul } from './elementwise.ts'
 import { decode, type StoredMatrix } from './stored.ts'
 
 /** Rows of the matrix whose logits are made at a time. */
-export const NORMALISED_ROWS = 8192
+export const NORMALISED_ROWS = 4096
 
 type Attributes = Pick<StoredMatrix, 'storage' | 'shape'> & { biased: boolean; rowsAtOnce: number }
 
