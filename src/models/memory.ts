@@ -59,7 +59,7 @@ const ADAPTER_COPIES = 7
 /** Gradients while they are made: themselves, and the parts that they are summed from. */
 const GRADIENT_COPIES = 2
 /** Values that a layer holds for the backward pass, in multiples of what leaves its linear layers. */
-const HELD: Record<Recomputation, number> = { nothing: 2.3, cheap: 1.35, layers: 0 }
+const HELD: Record<Recomputation, number> = { nothing: 2.1, cheap: 1.35, layers: 0 }
 
 /** Bytes of the process at the peak of a training step. */
 export function expectedBytes(
@@ -82,8 +82,8 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const head = storage === 'float32' ? 0 : FLOAT * vocabulary * width // decoded while it is used
   const logits = FLOAT * vocabulary
   const isHeadTrained = work.trained >= Object.values(config.weights).reduce((sum, shape) => sum + sizeOf(shape), 0)
-  // Of a frozen head a part of the logits is there at a time; the gradient of a trained one takes all.
-  const learnedLogits = isHeadTrained ? 2.2 * logits : 2.2 * FLOAT * Math.min(vocabulary, NORMALISED_ROWS)
+  // Of a frozen head a part of the logits is there at a time, and what is made of it; the gradient of a trained one takes all.
+  const learnedLogits = isHeadTrained ? 2.2 * logits : 4 * FLOAT * Math.min(vocabulary, NORMALISED_ROWS)
   const largest = Math.max(...config.linears.map(({ inputs, outputs }) => FLOAT * inputs * outputs))
   const decoded = WORKSPACE[storage] * largest // the layer under way
   const tokens = promptTokens + latent
@@ -92,7 +92,7 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
     sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
     int8Copy: int8Rollouts ? int8CopyBytes(config) : 0,
     scoring:
-      head + decoded + 2 * LOGIT_BYTES + FLOAT * Math.min(tokens + branches, TOKENS_AT_ONCE) * (4 * widest + 4 * width),
+      head + decoded + 4 * LOGIT_BYTES + FLOAT * Math.min(tokens + branches, TOKENS_AT_ONCE) * (4 * widest + 4 * width),
     learning:
       head +
       decoded +
