@@ -2,6 +2,7 @@
 import type { Recomputation } from '../models/architecture.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { gradients } from '../tensor/gradient.ts'
+import { isActivation } from '../tensor/ops/activation.ts'
 import type { Checkpoint } from '../tensor/ops/checkpoint.ts'
 import type { Node, Tensor } from '../tensor/tensor.ts'
 
@@ -37,7 +38,6 @@ const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
  */
 const isActivated = (node: Node) =>
   isActivation(node) || (node.op.name === 'mul' && node.inputs.some((input) => isActivation(input.node)))
-const isActivation = ({ op }: Node) => ['silu', 'gelu', 'geluTanh'].includes(op.name)
 
 /** Which values of the forward pass are held for the backward pass. */
 const HELD: Record<Recomputation, (node: Node) => boolean> = {

@@ -1,7 +1,7 @@
 /** @file Activation functions, each one node forward and a short composition backward. */
 import { defineOp } from '../define-op.ts'
 import { CONTRIB } from '../onnx.ts'
-import type { Tensor } from '../tensor.ts'
+import type { Node, Tensor } from '../tensor.ts'
 import { add, erf, exp, mul, sigmoid, sub, tanh } from './elementwise.ts'
 
 export const siluOp = defineOp('silu', {
@@ -39,6 +39,10 @@ export const geluOp = defineOp('gelu', {
     return [mul(upstream, add(cumulative, mul(x, density)))]
   },
 })
+
+const ops = [siluOp.op, geluTanhOp.op, geluOp.op]
+/** Is it one of these? */
+export const isActivation = ({ op }: Node): boolean => ops.includes(op)
 
 /** x·σ(x): SiLU, the gate of Llama's feed-forward layer. */
 export const silu = (x: Tensor): Tensor => siluOp([x], undefined)
