@@ -13,6 +13,7 @@ import {
   logNormaliser as logSumExpOfProduct,
   matmul,
   mul,
+  NORMALISED_ROWS,
   reshape,
   type StoredMatrix,
   storedProduct,
@@ -43,6 +44,10 @@ export const headOf = (model: ModelDescription, inputs: Record<string, Tensor>):
   ...(model.headBias && { bias: vectorOf(model, inputs, model.headBias) }),
   trained: inputs[trainedName(model.head)] !== undefined,
 })
+
+/** Logits of a query that `logNormaliser` has at a time: all of a trained head, a part of a frozen one. */
+export const logitsAtOnce = (vocabulary: number, isTrained: boolean): number =>
+  isTrained ? vocabulary : Math.min(vocabulary, NORMALISED_ROWS)
 
 /** All logits, [queries, vocabulary]. */
 export function logits(hidden: Tensor, { weight, bias }: Head): Tensor {

@@ -4,7 +4,6 @@
  */
 import { UserError } from '../errors.ts'
 import { sizeOf } from '../runtime/host-tensor.ts'
-import { NORMALISED_ROWS } from '../tensor/ops/log-normaliser.ts'
 import { BLOCK, type Storage } from '../tensor/ops/stored.ts'
 import {
   type ConfigDescription,
@@ -14,6 +13,7 @@ import {
   recomputations,
 } from './architecture.ts'
 import { storageOf } from './frozen.ts'
+import { logitsAtOnce } from './head.ts'
 import { int8CopyBytes } from './int8-copy.ts'
 import { PROMPT_BYTES } from './prompt-cache.ts'
 import { LOGIT_BYTES, TOKENS_AT_ONCE } from './score.ts'
@@ -82,8 +82,7 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const head = storage === 'float32' ? 0 : FLOAT * vocabulary * width // decoded while it is used
   const logits = FLOAT * vocabulary
   const isHeadTrained = work.trained >= Object.values(config.weights).reduce((sum, shape) => sum + sizeOf(shape), 0)
-  // Of a frozen head a part of the logits is there at a time, and what is made of it; the gradient of a trained one takes all.
-  const learnedLogits = isHeadTrained ? 2.2 * logits : 4 * FLOAT * Math.min(vocabulary, NORMALISED_ROWS)
+  const learnedLogits = (isHeadTrained ? 2.2 : 4) * FLOAT * logitsAtOnce(vocabulary, isHeadTrained) // and what is made of them
   const largest = Math.max(...config.linears.map(({ inputs, outputs }) => FLOAT * inputs * outputs))
   const decoded = WORKSPACE[storage] * largest // the layer under way
   const tokens = promptTokens + latent

@@ -6,7 +6,6 @@ import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { concat, div, gather, reshape, sub } from '../tensor/ops/index.ts'
-import { NORMALISED_ROWS } from '../tensor/ops/log-normaliser.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Dim } from '../tensor/shape.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -21,6 +20,7 @@ import {
   headOf,
   logitOf,
   logits,
+  logitsAtOnce,
   logNormaliser,
 } from './head.ts'
 import type { Lane } from './lane.ts'
@@ -134,9 +134,7 @@ async function answer(
     byState.set(state, [...(byState.get(state) ?? []), i])
   }
   const states = [...byState.keys()]
-  // of a frozen head a part of a state's logits is there at a time, see head.ts
-  const { vocabulary } = model.dimensions
-  const perState = headKey(adapter) ? vocabulary : Math.min(vocabulary, NORMALISED_ROWS)
+  const perState = logitsAtOnce(model.dimensions.vocabulary, headKey(adapter))
   const atOnce = Math.max(1, Math.floor(LOGIT_BYTES / (4 * perState)))
 
   const answers = new Float64Array(questions.length)
