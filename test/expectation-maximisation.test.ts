@@ -20,6 +20,7 @@ import {
   startRun,
   train,
 } from '../src/tasks/task-run.ts'
+import { parseTrainingConfig } from '../src/trainers/config.ts'
 import type { TrainingEvent } from '../src/trainers/events.ts'
 import { rewardContext } from '../src/trainers/methods/method.ts'
 import { fineTune } from '../src/trainers/train.ts'
@@ -98,7 +99,7 @@ test('after an M-step the stored latents have the rewards of the new reference m
   let compared = 0
   for (const { name, prompt, reward } of problem.prompts)
     for (const { tokens, logReward, source } of state.buffer.prompts[name]) {
-      const run = { model, support: problem.support }
+      const run = { model, support: problem.support, config: parseTrainingConfig({}, 'test') }
       const score = (reference?: typeof adapter) =>
         model.lanes.use(async (lane) => {
           const context = rewardContext(lane, { ...run, reference }, prompt)
@@ -286,9 +287,8 @@ describe('a run', () => {
         run.model.lanes.use(async (lane) => {
           const { model } = run
           const support = { stop: model.tokenizer.encodeContinuation('.')[0], minTokens: 0, maxTokens: 4 }
-          return (await of.reward.score(rewardContext(lane, { model, support }, of.tokens), [tokens])).logReward[0].at(
-            -1,
-          )!
+          const context = rewardContext(lane, { model, support, config: parseTrainingConfig({}, 'test') }, of.tokens)
+          return (await of.reward.score(context, [tokens])).logReward[0].at(-1)!
         })
       expect(logReward).toBeCloseTo(await scored(prompt), 4)
       expect(Math.abs(logReward - (await scored(plain)))).toBeGreaterThan(1e-3)

@@ -6,8 +6,6 @@ import type { ProblemName } from './problems.ts'
 type Ours = {
   /** What is set otherwise than in the problem's options. */
   options: TrainingOptions
-  /** Steps as a fraction of those of the others. */
-  steps?: number
   /** How the model is held while it trains; default: float32, as it is judged. */
   weights?: Storage
 }
@@ -16,6 +14,7 @@ const ours = {
   plain: { options: {} },
   'half-precision weights': { options: {}, weights: 'float16' },
   'int8 rollouts': { options: { rollouts: 'int8' } },
+  'int8 products': { options: { rollouts: 'int8', scoring: 'int8', learning: 'int8' } },
   'a quarter of the prefixes': { options: { prefixFraction: 0.25 } },
   /** Trajectory balance without log Z: no inner prefix is asked for its reward. */
   'whole latents': { options: { objective: { name: 'log-partition-variance' } } },
@@ -26,8 +25,8 @@ const ours = {
 
 /** Together what pays on a problem. */
 const all: Record<ProblemName, Ours> = {
-  'random-numbers': { options: { rollouts: 'int8' } },
-  infilling: { options: { rollouts: 'int8', ...ours['whole latents'].options }, steps: 4 / 7 },
+  'random-numbers': ours['int8 products'],
+  infilling: { options: { ...ours['int8 products'].options, ...ours['whole latents'].options } },
 }
 
 type OursName = keyof typeof ours
@@ -37,6 +36,6 @@ export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), '
 /** The options of a contestant, where a problem has these, and how it holds the model. The paper's has those of plain. */
 export function settingOf(name: ContestantName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
   const contestant: Ours = name === 'all' ? all[problem] : ours[name === 'paper' ? 'plain' : name]
-  const { options: own, steps = 1, weights } = contestant
-  return { options: { ...withDefaults(options, own), steps: Math.round(options.steps * steps) }, weights }
+  const { options: own, weights = 'float32' } = contestant
+  return { options: { ...withDefaults(options, own), steps: options.steps }, weights }
 }

@@ -1,9 +1,15 @@
 /** @file The two problems on which quality is held against seconds: one whose truth is known exactly, and one story. */
 import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { totalVariation } from '../../src/evaluation/divergence.ts'
-import { logWeights } from '../../src/evaluation/log-partition.ts'
+import {
+  estimateLogPartition,
+  type LogPartition,
+  logWeights,
+  mixtureLogWeights,
+} from '../../src/evaluation/log-partition.ts'
 import { outcomeDistribution } from '../../src/evaluation/outcomes.ts'
 import { scoreUnderPolicy } from '../../src/gflownet/policy.ts'
+import type { Lane } from '../../src/models/lane.ts'
 import type { LanguageModel } from '../../src/models/language-model.ts'
 import { seededRandom } from '../../src/random.ts'
 import { sampleLatents } from '../../src/sampling/sample.ts'
@@ -20,8 +26,17 @@ export type PeerReward =
   | { kind: 'table'; entries: [tokens: number[], logReward: number][]; otherwise: number; perToken: number }
   | { kind: 'ending'; prompt: readonly number[]; ending: readonly number[] }
 
-/** How far a sampler is from its target: the total variation, or weights of which log Z, and the divergence then, are made. */
-export type Distance = { totalVariation: number } | { logWeights: Float64Array }
+/** Latents of a sampler, their log R, and what they weigh: log R − log q. */
+export type Weighed = {
+  latents: readonly (readonly number[])[]
+  logReward: readonly number[]
+  logWeights: Float64Array
+}
+/** How far a sampler is from its target: the total variation, or weights, of which with log Z the divergence is made. */
+export type Distance = { totalVariation: number } | Weighed
+
+/** A sampler with what it drew. */
+export type Judge = { adapter: LoraAdapter; drawn: Weighed }
 
 type Options = TrainingOptions & { steps: number; samplesPerPrompt: number }
 
@@ -33,6 +48,8 @@ export type Problem = {
   /** What contestants of ours begin from. */
   options: Options
   distance: (adapter: LoraAdapter) => Promise<Distance>
+  /** log Z from what several samplers drew, where it is not enumerated. */
+  logPartition?: (samplers: readonly Judge[]) => Promise<LogPartition>
 }
 
 export const problemNames = ['random-numbers', 'infilling'] as const
@@ -110,15 +127,31 @@ function storyProblem(model: LanguageModel, steps: number): Problem {
         const policy = { model: model.description, adapter, support }
         const given = { prompt: prompt.tokens, temperatures: Array<number>(JUDGED).fill(1) }
         const latents = await sampleLatents(lane, policy, { ...given, draws: seededRandom(0).at('judged') })
-        const scores = await scoreUnderPolicy(lane, policy, { prompt: prompt.tokens, latents })
         const context = { lane, ...policy, adapter: undefined, tokenizer: model.tokenizer, onlyWhole: true }
-        const { logReward } = await prompt.reward.score({ ...context, prompt: prompt.tokens }, latents)
-        return {
-          logWeights: logWeights({
-            logReward: latents.map(({ length }, n) => logReward[n][length]),
-            logSampler: scores.map(({ logQ }) => logQ),
-          }),
-        }
+        const { logReward: all } = await prompt.reward.score({ ...context, prompt: prompt.tokens }, latents)
+        const logReward = latents.map(({ length }, n) => all[n][length])
+        const logSampler = await logQ(lane, adapter, latents)
+        return { latents, logReward, logWeights: logWeights({ logReward, logSampler }) }
       }),
+    logPartition: (samplers) =>
+      model.lanes.use(async (lane) => {
+        const latents = samplers.flatMap(({ drawn }) => drawn.latents)
+        const logReward = samplers.flatMap(({ drawn }) => drawn.logReward)
+        const counts = samplers.map(({ drawn }) => drawn.latents.length)
+        const logSamplers: number[][] = []
+        for (const { adapter } of samplers) logSamplers.push(await logQ(lane, adapter, latents))
+        return estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
+      }),
+  }
+
+  /** log q of latents under a sampler, so many at a time as one is judged by. */
+  async function logQ(lane: Lane, adapter: LoraAdapter, latents: readonly (readonly number[])[]): Promise<number[]> {
+    const all: number[] = []
+    for (let from = 0; from < latents.length; from += JUDGED) {
+      const given = { prompt: prompt.tokens, latents: latents.slice(from, from + JUDGED) }
+      const scores = await scoreUnderPolicy(lane, { model: model.description, adapter, support }, given)
+      all.push(...scores.map((score) => score.logQ))
+    }
+    return all
   }
 }

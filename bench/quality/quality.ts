@@ -16,7 +16,7 @@ import { findPython } from '../peers/python.ts'
 import { makeWorkFolder } from '../peers/work-folder.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
 import { type ContestantName, contestantNames, settingOf } from './contestants.ts'
-import { type Distance, openProblem, type ProblemName, problemNames } from './problems.ts'
+import { type Distance, type Judge, openProblem, type ProblemName, problemNames } from './problems.ts'
 import { beside, judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, type Setting, trainOurs, trainPaper } from './train.ts'
 
@@ -62,6 +62,7 @@ console.log([machine(), ...Object.entries(python?.versions ?? {}).map((pair) => 
 if (python) writeFloat32Checkpoint(join(folder, 'model'), model.path, model.description)
 
 const runs: Run<Distance>[] = []
+const samplers: Judge[] = []
 for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
@@ -72,13 +73,16 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
       contestant === 'paper'
         ? await trainPaper(python!, { model, folder }, problem, setting)
         : await ours(setting, weights)
-    tell(`${contestant}, seed ${seed}: ${taken.at(-1)!.seconds.toFixed(1)} s`)
-    runs.push({ contestant, seed, snapshots: taken })
+    const { seconds, distance } = taken.snapshots.at(-1)!
+    tell(`${contestant}, seed ${seed}: ${seconds.toFixed(1)} s`)
+    runs.push({ contestant, seed, snapshots: taken.snapshots })
+    if ('logWeights' in distance) samplers.push({ adapter: taken.adapter, drawn: distance })
   }
 }
+const logPartition = await problem.logPartition?.(samplers)
 await model.dispose()
 
-const own = judge(runs)
+const own = judge(runs, logPartition)
 const judged = given.beside ? beside(JSON.parse(readFileSync(given.beside, 'utf8')), own) : own
 console.log(report(judged, LEVELS[given.problem]))
 if (given.json) writeJson(given.json, { command: 'bench:quality', machine: machine(), ...given, ...judged })
@@ -89,9 +93,8 @@ if (given.picture) {
   await writePicture(given.picture, qualityPicture(judged, 'Quality against seconds', subtitle))
 }
 
-/** @param weights  how the model is held for the run, where it is not as it is judged */
-async function ours(setting: Setting, weights?: Storage) {
-  if (weights === undefined) return trainOurs(model, problem, setting)
+/** A run of ours, with a model of its own: each opens its sessions, as the first does. */
+async function ours(setting: Setting, weights: Storage) {
   const held = await loadLanguageModel(given.model, { weights })
   try {
     return await trainOurs(held, problem, setting)

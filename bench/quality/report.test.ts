@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { estimateLogPartition } from '../../src/evaluation/log-partition.ts'
 import { beside, distanceAfter, judge, report, secondsTo } from './report.ts'
 
 const snapshots = [0.5, 0.1, 0.3, 0.08, 0.09].map((distance, i) => ({ step: i + 1, seconds: 10 * (i + 1), distance }))
@@ -14,17 +15,20 @@ test('after so many seconds the last snapshot until then counts', () => {
   expect(distanceAfter(5, { snapshots })).toBeUndefined()
 })
 
-test('the KL of all runs is made with the log Z of the sampler whose weights are most alike', () => {
-  const of = (...logWeights: number[]) => ({
-    step: 1,
-    seconds: 1,
-    distance: { logWeights: Float64Array.from(logWeights) },
-  })
-  const judged = judge([
-    { contestant: 'plain', seed: 1, snapshots: [of(-9, -1, -5, -3)] },
-    { contestant: 'all', seed: 1, snapshots: [of(-2, -2, -2, -2)] },
-  ])
-  expect(judged.logZ?.value).toBeCloseTo(-2, 6)
+test('the KL of all runs is made with one log Z', () => {
+  const of = (...values: number[]) => {
+    const logWeights = Float64Array.from(values)
+    return { step: 1, seconds: 1, distance: { logWeights, latents: values.map(() => [1]), logReward: values } }
+  }
+  const logPartition = estimateLogPartition([-2, -2, -2])
+  const judged = judge(
+    [
+      { contestant: 'plain', seed: 1, snapshots: [of(-9, -1, -5, -3)] },
+      { contestant: 'all', seed: 1, snapshots: [of(-2, -2, -2, -2)] },
+    ],
+    logPartition,
+  )
+  expect(judged.logZ).toMatchObject({ value: expect.closeTo(-2, 6), effectiveSamples: expect.closeTo(3, 6) })
   expect(judged.runs.map(({ snapshots }) => snapshots[0].distance)).toEqual([2.5, 0].map((kl) => expect.closeTo(kl, 6)))
 })
 
@@ -38,17 +42,17 @@ test('ratios pair runs of one seed', () => {
   expect(report({ measure: 'total variation', runs }, [0.2])).toContain('15.0 × (10.0 20.0)')
 })
 
-test('runs of another day stand beside, all with the log Z of the better sampler', () => {
+test('runs of another day stand beside, all with the log Z that more effective samples say', () => {
   const run = (contestant: 'paper' | 'plain', distance: number) => ({
     contestant,
     seed: 1,
     snapshots: [{ step: 1, seconds: 1, distance }],
   })
-  const logZ = (value: number, effectiveFraction: number) => ({ value, standardError: 0.1, effectiveFraction })
+  const logZ = (value: number, effectiveSamples: number) => ({ value, standardError: 0.1, effectiveSamples })
   const measure = 'KL(q ‖ posterior), nats'
   const both = beside(
-    { measure, logZ: logZ(-3, 0.2), runs: [run('paper', 1)] },
-    { measure, logZ: logZ(-2.5, 0.4), runs: [run('plain', 2)] },
+    { measure, logZ: logZ(-3, 20), runs: [run('paper', 1)] },
+    { measure, logZ: logZ(-2.5, 40), runs: [run('plain', 2)] },
   )
   expect(both.logZ?.value).toBe(-2.5)
   expect(both.runs.map(({ snapshots }) => snapshots[0].distance)).toEqual([1.5, 2])

@@ -1,6 +1,6 @@
 /** @file What came of the runs: quality after equal samples, after equal seconds, and the seconds to equal quality. */
 import Table from 'cli-table3'
-import { estimateLogPartition } from '../../src/evaluation/log-partition.ts'
+import type { LogPartition } from '../../src/evaluation/log-partition.ts'
 import { type CostCurve, qualityAgainstCost } from '../../src/evaluation/pictures/costs.ts'
 import type { Picture } from '../../src/evaluation/pictures/picture.ts'
 import { spreadText } from '../../src/evaluation/pictures/spread.ts'
@@ -19,26 +19,18 @@ export type Run<Of> = {
 /** Runs with one number for how far each sampler is from its target. */
 export type Judged = {
   measure: 'total variation' | 'KL(q ‖ posterior), nats'
-  /** By which the divergences are made, where the truth is not enumerated: the estimate of the best sampler. */
-  logZ?: { value: number; standardError: number; effectiveFraction: number }
+  /** By which the divergences are made, where the truth is not enumerated. */
+  logZ?: { value: number; standardError: number; effectiveSamples: number }
   runs: Run<number>[]
 }
 
-/** log Z is the estimate of the sampler whose weights are most alike, of all runs: one for all. */
-export function judge(runs: readonly Run<Distance>[]): Judged {
-  const weights = runs.flatMap(({ snapshots }) =>
-    snapshots.flatMap(({ distance }) => ('logWeights' in distance ? [distance.logWeights] : [])),
-  )
-  const estimates = weights.map(estimateLogPartition)
-  const best = estimates.reduce<(typeof estimates)[number] | undefined>(
-    (best, one) => (best && best.effectiveFraction >= one.effectiveFraction ? best : one),
-    undefined,
-  )
+/** @param logPartition  one for all runs, where distances are weights */
+export function judge(runs: readonly Run<Distance>[], logPartition?: LogPartition): Judged {
   const quality = (distance: Distance) =>
-    'logWeights' in distance ? best!.logZ.value - mean([...distance.logWeights]) : distance.totalVariation
+    'logWeights' in distance ? logPartition!.logZ.value - mean([...distance.logWeights]) : distance.totalVariation
   return {
-    measure: best ? 'KL(q ‖ posterior), nats' : 'total variation',
-    ...(best && { logZ: { ...best.logZ, effectiveFraction: best.effectiveFraction } }),
+    measure: logPartition ? 'KL(q ‖ posterior), nats' : 'total variation',
+    ...(logPartition && { logZ: { ...logPartition.logZ, effectiveSamples: logPartition.effectiveSamples } }),
     runs: runs.map((run) => ({
       ...run,
       snapshots: run.snapshots.map((snapshot) => ({ ...snapshot, distance: quality(snapshot.distance) })),
@@ -46,13 +38,13 @@ export function judge(runs: readonly Run<Distance>[]): Judged {
   }
 }
 
-/** Runs beside others, but for those that are among these again; divergences are made with the log Z of the better sampler. */
+/** Runs beside others, but for those that are among these again; divergences are made with the log Z that more effective samples say. */
 export function beside(before: Judged, now: Judged): Judged {
   const isAgain = ({ contestant, seed }: Run<number>) =>
     now.runs.some((run) => run.contestant === contestant && run.seed === seed)
   const all = [{ ...before, runs: before.runs.filter((run) => !isAgain(run)) }, now]
   const better = all.reduce(
-    (best, { logZ }) => (logZ && logZ.effectiveFraction > (best?.effectiveFraction ?? 0) ? logZ : best),
+    (best, { logZ }) => (logZ && logZ.effectiveSamples > (best?.effectiveSamples ?? 0) ? logZ : best),
     before.logZ,
   )
   const shifted = ({ logZ, runs }: Judged) => {
@@ -130,7 +122,7 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
   }
   const notes = logZ
     ? [
-        `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)}, by the best sampler (effective fraction ${logZ.effectiveFraction.toFixed(2)})`,
+        `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)}, by all last samplers together (${logZ.effectiveSamples.toFixed(0)} effective samples)`,
       ]
     : []
   return [...notes, `${quality}`, `${times}`, ...(ratios.length > 0 ? [`${ratios}`] : [])].join('\n')

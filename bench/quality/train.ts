@@ -17,6 +17,9 @@ import type { Distance, Problem } from './problems.ts'
 
 export type Snapshot = { step: number; seconds: number; distance: Distance }
 
+/** What came of a run, and the sampler that it ended with. */
+export type Trained = { snapshots: Snapshot[]; adapter: LoraAdapter }
+
 /** What a run of one contestant is. */
 export type Setting = {
   options: TrainingOptions
@@ -30,8 +33,9 @@ const configOf = ({ options, seed }: Pick<Setting, 'options' | 'seed'>) =>
   parseTrainingConfig({ ...options, seed }, 'contestant')
 
 /** Trains from a first adapter on. Judging is not timed; everything else after the model is loaded is. */
-export async function trainOurs(model: LanguageModel, problem: Problem, setting: Setting): Promise<Snapshot[]> {
-  const taken: Snapshot[] = []
+export async function trainOurs(model: LanguageModel, problem: Problem, setting: Setting): Promise<Trained> {
+  const snapshots: Snapshot[] = []
+  let adapter = setting.start
   let seconds = 0
   let from = performance.now()
   const course = await prepareCourse({ model, prompts: [problem.input] }, configOf(setting))
@@ -39,10 +43,11 @@ export async function trainOurs(model: LanguageModel, problem: Problem, setting:
   for await (const { state: after } of course.updates(state)) {
     seconds += (performance.now() - from) / 1000
     if (setting.snapshots.includes(after.step))
-      taken.push({ step: after.step, seconds, distance: await problem.distance(after.adapter) })
+      snapshots.push({ step: after.step, seconds, distance: await problem.distance(after.adapter) })
+    adapter = after.adapter
     from = performance.now()
   }
-  return taken
+  return { snapshots, adapter }
 }
 
 /** The adapter that all runs of a seed begin with. */
@@ -59,7 +64,7 @@ export async function trainPaper(
   { model, folder }: { model: LanguageModel; folder: string },
   problem: Problem,
   { options, seed, snapshots, start }: Setting,
-): Promise<Snapshot[]> {
+): Promise<Trained> {
   const { steps, optimizer, samplesPerPrompt: samples } = configOf({ options, seed })
   const { stop, minTokens, maxTokens } = problem.support
   const rate = warmUp(optimizer.warmUpSteps, schedule(optimizer.learningRate, steps))
@@ -79,8 +84,8 @@ export async function trainPaper(
   for await (const line of createInterface({ input: child.stdout })) times.push(JSON.parse(line))
   const code = await ended
   if (code !== 0) throw new Error(`the paper's training ended with code ${code}`)
+  const at = ({ step }: { step: number }) => readPeftFolder(join(kept, String(step)))
   const taken: Snapshot[] = []
-  for (const time of times)
-    taken.push({ ...time, distance: await problem.distance(readPeftFolder(join(kept, String(time.step)))) })
-  return taken
+  for (const time of times) taken.push({ ...time, distance: await problem.distance(at(time)) })
+  return { snapshots: taken, adapter: at(times.at(-1)!) }
 }

@@ -4,6 +4,7 @@
  */
 import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
+import { sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
@@ -68,7 +69,7 @@ export async function learnStep(
 ): Promise<LearnResult> {
   const constrained = isConstrained(support)
   const rootTerminable = isTerminable(support, 0)
-  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute])}`
+  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute, model.int8])}`
   const session = await lane.session(key, () =>
     learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
   )
@@ -95,8 +96,10 @@ export function learnProgram(
   { constrained, rootTerminable }: { constrained: boolean; rootTerminable: boolean },
 ) {
   const matrices = adapterInputs(model, lora)
-  const types: Record<string, TensorType> = { ...policyInputTypes(model, constrained), ...matrices, ...objectiveInputs }
-  return buildProgram('learn step', types, (inputs) => {
+  const copy = sharedCopy(model, ['forward', 'back'])
+  const ofPolicy = policyInputTypes(model, constrained)
+  const types: Record<string, TensorType> = { ...ofPolicy, ...copy.types, ...matrices, ...objectiveInputs }
+  const lossAndGradients = (inputs: Record<string, Tensor>) => {
     const policy = policyLogProbabilities(model, inputs, constrained, lora)
     const { logReward, terminable, terminal, weight, logPartition } = inputs
     const given = { logReward, terminable, terminal, weight, rootTerminable, logPartition }
@@ -109,7 +112,8 @@ export function learnProgram(
       logStop: policy.logStop,
       ...gradientOutputs(loss, inputs, names, model.recompute),
     }
-  })
+  }
+  return buildProgram('learn step', types, lossAndGradients, copy)
 }
 
 /** Stands where a reward was not asked for, and is read nowhere: no arithmetic on it may give NaN. */

@@ -66,8 +66,11 @@ export type Recomputation = (typeof recomputations)[number]
 /** How a model is held in memory: in how many bits its matrices are, and what the learn step computes twice. */
 export type Holding = { storage: Storage; recompute: Recomputation }
 
-/** A model that programs can be built for. */
-export type ModelDescription = ConfigDescription & Holding
+/**
+ * A model that programs can be built for.
+ * `int8`: those that score given tokens, and the learn step, multiply by an int8 copy of its matrices: near it, and faster.
+ */
+export type ModelDescription = ConfigDescription & Holding & { int8?: boolean }
 
 /** The context as messages say it: "4096 (its attention slides over 4096 tokens)". */
 export const describeContext = ({ dimensions, contextLimit }: ConfigDescription) =>

@@ -30,8 +30,11 @@ export function weightInputs(model: ModelDescription): Record<string, TensorType
   return types
 }
 
-/** What the arrays of a matrix's int8 copy have after its name; `int8-copy.ts` makes them. */
-export const integerParts = ['.integers', '.integerScale'] as const
+/** What the arrays of a matrix's int8 copy have after its name, and those of the transposed one's; `int8-copy.ts` makes them. */
+export const integerParts = {
+  forward: ['.integers', '.integerScale'],
+  back: ['.integersBack', '.integerScaleBack'],
+} as const
 
 /** A weight matrix of a model, from the inputs of a program: that of the adapter, where it has one. */
 export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>, name: string): StoredMatrix {
@@ -41,8 +44,12 @@ export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>
   if (trained) return { storage: 'float32', shape, parts: [trained] }
   const storage = storageOf(model, name)
   const parts = Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`])
-  const [values, scale] = integerParts.map((part) => inputs[`${name}${part}`])
-  return { storage, shape, parts, ...(values && { integers: { values, scale } }) }
+  const copy = (way: keyof typeof integerParts) => {
+    const [values, scale] = integerParts[way].map((part) => inputs[`${name}${part}`])
+    return values && { values, scale }
+  }
+  const [forward, back] = [copy('forward'), copy('back')]
+  return { storage, shape, parts, ...(forward && { integers: { ...forward, back } }) }
 }
 
 /** The same of a vector. */

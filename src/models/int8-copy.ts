@@ -1,10 +1,11 @@
 /**
- * @file An int8 copy of a model's linear layers and head, for programs that may be near the model instead of equal to it. It is part of such a
- * program, arranged for its products when the program is opened, and made of the weights as they are held by then: it needs
- * no file and no place in a checkpoint. Embeddings and norms stay as they are.
+ * @file An int8 copy of a model's linear layers and head, for programs that may be near the model instead of equal to it. It is made of
+ * the weights as they are held: it needs no file and no place in a checkpoint. Embeddings and norms stay as they are. It is part of
+ * a program that reads few tokens at a time, arranged for its products when that is opened; those that read many share one,
+ * and another of the transposed matrices where gradients flow.
  */
 import type { Program } from '../runtime/session.ts'
-import { storedValues, toIntegers } from '../tensor/ops/index.ts'
+import { storedValues, toIntegers, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
@@ -21,29 +22,45 @@ function copiedMatrices({ linears, head, weights }: Pick<ModelDescription, 'line
   ]
 }
 
+type Way = keyof typeof integerParts
+
+/** The matrices of a way: gradients flow back through linear layers, and through the head by other means. */
+const copiedIn = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>, way: Way): Copied[] => {
+  const all = copiedMatrices(model)
+  return way === 'forward' ? all : all.slice(0, -1).map((c) => ({ ...c, inputs: c.outputs, outputs: c.inputs }))
+}
+
 /** The types of the copy's arrays. Where a program has them as inputs, its products use them. */
-export const int8Inputs = (model: ModelDescription): Record<string, TensorType> =>
+export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Record<string, TensorType> =>
   Object.fromEntries(
-    copiedMatrices(model).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
-      [`${name}${integerParts[0]}`, { dtype: 'int8', shape: [inputs, outputs] }],
-      [`${name}${integerParts[1]}`, { dtype: 'float32', shape: [outputs] }],
+    copiedIn(model, way).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
+      [`${name}${integerParts[way][0]}`, { dtype: 'int8', shape: [inputs, outputs] }],
+      [`${name}${integerParts[way][1]}`, { dtype: 'float32', shape: [outputs] }],
     ]),
   )
 
 /** Makes the copy from the weights. */
-export const int8CopyProgram = (model: ModelDescription): Program =>
-  buildProgram('int8 copy', weightInputs(model), (inputs) =>
+export const int8CopyProgram = (model: ModelDescription, way: Way = 'forward'): Program =>
+  buildProgram(`int8 copy, ${way}`, weightInputs(model), (inputs) =>
     Object.fromEntries(
-      copiedMatrices(model).flatMap(({ name }): [string, Tensor][] => {
-        const { values, scale } = toIntegers(storedValues(matrixOf(model, inputs, name)))
+      copiedIn(model, way).flatMap(({ name }): [string, Tensor][] => {
+        const matrix = storedValues(matrixOf(model, inputs, name))
+        const { values, scale } = toIntegers(way === 'forward' ? matrix : transpose(matrix, [1, 0]))
         return [
-          [`${name}${integerParts[0]}`, values],
-          [`${name}${integerParts[1]}`, scale],
+          [`${name}${integerParts[way][0]}`, values],
+          [`${name}${integerParts[way][1]}`, scale],
         ]
       }),
     ),
   )
 
+/** What programs of a model that is `int8` read besides its weights, and what computes that: nothing where it is not. */
+export function sharedCopy(model: ModelDescription, ways: readonly Way[] = ['forward']) {
+  const used = model.int8 ? ways : []
+  const types: Record<string, TensorType> = Object.assign({}, ...used.map((way) => int8Inputs(model, way)))
+  return { types, shared: used.map((way) => int8CopyProgram(model, way)) }
+}
+
 /** Bytes of the copy. */
-export const int8CopyBytes = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>): number =>
-  copiedMatrices(model).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)
+export const int8CopyBytes = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>, way: Way = 'forward') =>
+  copiedIn(model, way).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)

@@ -85,16 +85,30 @@ const ADAPTERS = 2
 
 function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, promptBytes: number): Lane {
   const sessions = new Map<string, Promise<Session>>()
-  const boundTo = ({ inputs }: Program) =>
-    Object.fromEntries(Object.entries(weights).filter(([name]) => name in inputs))
-  const openProgram = async (program: Program): Promise<Session> => {
-    const { constants } = program
-    if (!constants) return runtime.open(program, boundTo(program))
-    const making = await runtime.open(constants, boundTo(constants))
-    const { kept } = await making.run({}, constants.outputs)
+  const shared = new Map<string, Promise<Record<string, ResidentTensor>>>() // by the names of the programs that make them
+  const boundTo = ({ inputs }: Program, from = weights) =>
+    Object.fromEntries(Object.entries(from).filter(([name]) => name in inputs))
+  const results = async (program: Program) => {
+    const making = await runtime.open(program, boundTo(program))
+    const { kept } = await making.run({}, program.outputs)
     await making.dispose()
-    const session = await runtime.open(program, boundTo(program), kept)
-    await runtime.release(Object.values(kept))
+    return kept
+  }
+  const sharedBy = (program: Program) => {
+    const known = shared.get(program.name)
+    if (known) return known
+    const made = results(program)
+    shared.set(program.name, made)
+    return made
+  }
+  const openProgram = async (program: Program): Promise<Session> => {
+    const { constants, shared: needed = [] } = program
+    const given = await Promise.all(needed.map(sharedBy))
+    if (!constants) return runtime.open(program, boundTo(program, Object.assign({}, weights, ...given)))
+    const known = given[needed.indexOf(constants)]
+    const parts = known ?? (await results(constants))
+    const session = await runtime.open(program, boundTo(program), parts)
+    if (!known) await runtime.release(Object.values(parts))
     return session
   }
   const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last

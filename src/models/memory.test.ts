@@ -52,12 +52,18 @@ test('computing twice needs less the more of it there is', () => {
   expect(sizes).toEqual(sizes.toSorted((a, b) => b - a))
 })
 
-test('an int8 copy to sample by is counted: a byte for every weight of a linear layer and of the head, and scales', () => {
+test('int8 copies are counted: a byte for every weight of a linear layer and of the head, and scales', () => {
   const held = { storage: 'float32', recompute: 'nothing' } as const
-  const bytes = (int8Rollouts: boolean) => expectedBytes(large, held, { ...ORDINARY_WORK, int8Rollouts })
-  const matrices = 48 * 12 * 1600 ** 2 + 50_257 * 1600
-  const outputs = 48 * 9 * 1600 + 50_257
-  expect(bytes(true) - bytes(false)).toBeCloseTo(matrices + 4 * outputs, 0)
+  const bytes = (...int8: ('rollouts' | 'scoring' | 'learning')[]) =>
+    expectedBytes(large, held, { ...ORDINARY_WORK, int8 }) - expectedBytes(large, held, ORDINARY_WORK)
+  const linears = 48 * 12 * 1600 ** 2
+  const [outputs, inputs] = [48 * 9 * 1600, 48 * 7 * 1600] // of linear layers, all together
+  const copy = linears + 4 * outputs + 50_257 * (1600 + 4)
+  expect(bytes('rollouts')).toBeCloseTo(copy, 0)
+  expect(bytes('scoring')).toBeCloseTo(copy, 0)
+  expect(bytes('learning')).toBeCloseTo(copy + linears + 4 * inputs, 0)
+  // one that is part of the sampler, one that scoring and learning share, and its transpose
+  expect(bytes('rollouts', 'scoring', 'learning')).toBeCloseTo(2 * copy + linears + 4 * inputs, 0)
 })
 
 test('training every weight is counted: the weights, their gradients, moments and copies', () => {

@@ -38,8 +38,8 @@ export type Workload = {
   endingTokens: number
   /** Parameters that are trained: those of the adapters. */
   trained: number
-  /** Are latents sampled by an int8 copy of the weights? */
-  int8Rollouts?: boolean
+  /** Parts of a step that multiply by int8 copies of the weights. */
+  int8?: readonly ('rollouts' | 'scoring' | 'learning')[]
 }
 
 /** A step of ordinary size, for whoever does not train, or knows no better. */
@@ -75,7 +75,7 @@ export function expectedBytes(
 /** What the sessions of a lane hold, each at its own peak: the runtime keeps the memory of each for the next step. */
 function phases(config: ConfigDescription, { storage, recompute }: Holding, work: Workload) {
   const { layers, width, vocabulary } = config.dimensions
-  const { promptTokens, samples, latentTokens, endingTokens, int8Rollouts } = work
+  const { promptTokens, samples, latentTokens, endingTokens, int8 = [] } = work
   const latent = samples * latentTokens
   const linear = config.linears.reduce((sum, { outputs }) => sum + outputs, 0) / layers // leaves a layer's linear layers
   const widest = Math.max(...config.linears.map(({ outputs }) => outputs))
@@ -89,7 +89,10 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
   const branches = endingTokens * samples * (latentTokens + 1)
   return {
     sampling: 2 * (head + decoded) + 10 * samples * logits + 4 * FLOAT * layers * samples * latentTokens * width,
-    int8Copy: int8Rollouts ? int8CopyBytes(config) : 0,
+    int8Copies:
+      (int8.includes('rollouts') ? int8CopyBytes(config) : 0) +
+      (int8.includes('scoring') || int8.includes('learning') ? int8CopyBytes(config) : 0) +
+      (int8.includes('learning') ? int8CopyBytes(config, 'back') : 0),
     scoring:
       head + decoded + 4 * LOGIT_BYTES + FLOAT * Math.min(tokens + branches, TOKENS_AT_ONCE) * (4 * widest + 4 * width),
     learning:

@@ -23,6 +23,7 @@ import {
   logitsAtOnce,
   logNormaliser,
 } from './head.ts'
+import { sharedCopy } from './int8-copy.ts'
 import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
 import { branchInputs, latentInputs } from './packing.ts'
@@ -100,7 +101,7 @@ async function withHiddenStates<Result>(
   return withPrompt(lane, { model, adapter }, tree.prompt, async (prompt) => {
     if (tree.latents.length === 0) return use(prompt.promptHidden)
     const branches = 'branchTokens' in inputs
-    const session = await lane.session(`tree ${JSON.stringify([branches, adapter?.config])}`, () =>
+    const session = await lane.session(`tree ${JSON.stringify([branches, adapter?.config, model.int8])}`, () =>
       treeProgram(model, branches, adapter?.config),
     )
     const { promptTokens: _, ...packed } = inputs
@@ -122,7 +123,8 @@ async function answer(
   questions: readonly Question[],
   limits?: Limits,
 ) {
-  const session = await lane.session(`token log-probabilities ${limits !== undefined} ${headKey(adapter)}`, () =>
+  const key = JSON.stringify([limits !== undefined, headKey(adapter), model.int8])
+  const session = await lane.session(`token log-probabilities ${key}`, () =>
     answerProgram(model, limits !== undefined, adapter?.config),
   )
   const trained = adapter && (await lane.adapter(adapter))
@@ -182,21 +184,24 @@ const hiddenType = (model: ModelDescription): TensorType => ({
 /** A tree over a prompt that was read before. → the hidden states of both, [tokens, width], those of the prompt first */
 function treeProgram(model: ModelDescription, branches: boolean, lora?: LoraConfig): Program {
   const { promptTokens: _, ...latents } = latentInputs
+  const copy = sharedCopy(model)
   const types = {
     ...weightInputs(model),
+    ...copy.types,
     ...(lora && adapterInputs(model, lora)),
     ...promptReadInputs(model),
     ...latents,
     ...(branches && branchInputs),
   }
-  return buildProgram('tree', types, (inputs) => {
+  const hiddenStates = (inputs: Record<string, Tensor>) => {
     const cached = (layer: number) => ({ key: inputs[`promptKey.${layer}`], value: inputs[`promptValue.${layer}`] })
     const hidden = model.hiddenStates({
       ...packedForward(inputs as Packing, model.dimensions, cached),
       ...linearLayers(model, inputs, lora),
     })
     return { hidden: concat([inputs.promptHidden, hidden], 0) }
-  })
+  }
+  return buildProgram('tree', types, hiddenStates, copy)
 }
 
 function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraConfig): Program {
@@ -207,15 +212,17 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
     temperature: { dtype: 'float32', shape: [] },
     mayStop: { dtype: 'bool', shape: ['queries', 1] },
   }
+  const copy = sharedCopy(model)
   const types: Record<string, TensorType> = {
     ...headInputs(model, lora),
+    ...copy.types,
     hidden: hiddenType(model),
     queries: whole('queries'),
     from: whole('pairs'),
     tokens: whole('pairs'),
     ...(limited && limits),
   }
-  return buildProgram('token log-probabilities', types, (inputs) => {
+  const answers = (inputs: Record<string, Tensor>) => {
     const { from, tokens, bias, stop, temperature, mayStop } = inputs
     const whole = gather(inputs.hidden, inputs.queries)
     const states = limited ? div(whole, temperature) : whole
@@ -227,9 +234,10 @@ function answerProgram(model: ModelDescription, limited: boolean, lora?: LoraCon
           terminable: mayStop,
         })
       : logNormaliser(states, head)
-    const answers = sub(chosenLogits(states, head, from, tokens), gather(normaliser, from))
-    return { answers: reshape(answers, [from.shape[0]]) }
-  })
+    const logP = sub(chosenLogits(states, head, from, tokens), gather(normaliser, from))
+    return { answers: reshape(logP, [from.shape[0]]) }
+  }
+  return buildProgram('token log-probabilities', types, answers, copy)
 }
 
 /** A head is linear: of hidden states that are divided by the temperature it makes logits that are. */

@@ -15,6 +15,8 @@ export type Program = {
    * can arrange them for its products once.
    */
   readonly constants?: Program
+  /** Compute further inputs from what is bound. Who opens programs keeps their outputs, for all that name the same. */
+  readonly shared?: readonly Program[]
 }
 
 /** A program that is ready to run. */

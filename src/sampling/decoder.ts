@@ -8,7 +8,7 @@ import type { ModelDescription } from '../models/architecture.ts'
 import { cachedAttention, type Grid, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headInputs, headOf, logits } from '../models/head.ts'
-import { int8CopyProgram, int8Inputs } from '../models/int8-copy.ts'
+import { int8CopyProgram, int8Inputs, sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
@@ -71,7 +71,8 @@ export async function withDecoder<Result>(
   const { int8 = false, ragged = false } = how
   const lora = adapter?.config
   const matrices = adapter ? await lane.adapter(adapter) : {}
-  const key = `${readout.name} ${JSON.stringify(lora)}`
+  const prefilled = { ...model, int8: int8 && model.int8 }
+  const key = `${readout.name} ${JSON.stringify([lora, prefilled.int8])}`
   let promptCache: Record<string, ResidentTensor> = {}
   // Hundreds, of which a step changes some: made anew at every step they would take a tenth of its time.
   const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read, ...emptyRow(model) }
@@ -85,7 +86,7 @@ export async function withDecoder<Result>(
         const session = await lane.session(`readout ${readout.name}`, () => readoutProgram(model, readout))
         return (await session.run({ hidden: read.promptHidden, last, ...feeds })).outputs
       }
-      const session = await lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
+      const session = await lane.session(`prefill ${key}`, () => prefillProgram(prefilled, readout, lora))
       const given = { promptTokens: vector(prompt), last }
       const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
       promptCache = kept
@@ -153,17 +154,20 @@ function readoutProgram(model: ModelDescription, readout: Readout): Program {
 
 /** The prompt's keys and values in every layer, and the readout after its last token. */
 function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
+  const copy = sharedCopy(model)
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
+    ...copy.types,
     ...(lora && adapterInputs(model, lora)),
     ...readout.inputs(model.dimensions.vocabulary),
     promptTokens: { dtype: 'int64', shape: ['prompt'] },
     last: { dtype: 'int64', shape: [1] },
   }
-  return buildProgram(`prefill, ${readout.name}`, types, (inputs) => {
+  const read = (inputs: Record<string, Tensor>) => {
     const { cache, hidden } = promptStates(model, inputs, inputs.promptTokens, lora)
     return { ...cache, ...readout.outputs(logits(gather(hidden, inputs.last), headOf(model, inputs)), inputs) }
-  })
+  }
+  return buildProgram(`prefill, ${readout.name}`, types, read, copy)
 }
 
 /** What each new token sees of its row, [rows, width, steps + width]: 0 or −∞. */
@@ -210,5 +214,7 @@ function decodeProgram(
     const newest = gather(hidden, inputs.last)
     return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
   }
-  return buildProgram(`decode, ${readout.name}`, types, advanced, int8 ? int8CopyProgram(model) : undefined)
+  const [shared] = sharedCopy(model).shared
+  const constants = int8 ? (shared ?? int8CopyProgram(model)) : undefined
+  return buildProgram(`decode, ${readout.name}`, types, advanced, { constants, ...(shared && { shared: [shared] }) })
 }

@@ -333,7 +333,7 @@ function workloadOf({ description }: ModelOutline, config: TrainingConfig, promp
     samples: config.samplesPerPrompt,
     latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
-    int8Rollouts: config.rollouts === 'int8',
+    int8: (['rollouts', 'scoring', 'learning'] as const).filter((part) => config[part] === 'int8'),
     trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
 }

@@ -52,7 +52,10 @@ export type OnnxBuilder = {
     domain?: string,
   ): string[]
   constant(tensor: HostTensor): string
-  /** Says the type of a large value inside an op, for the runtime's planner; those of outputs are known. */
+  /**
+   * Says the type of a value inside an op, for the runtime's planner; those of outputs are known. Where thousands are not said,
+   * finding them out takes seconds.
+   */
   declare(value: string, type: TensorType): string
   /** A whole-number vector whose entries may depend on sizes known only when the program runs. */
   shape(shape: Shape): string
@@ -98,7 +101,15 @@ export function toModel(
     known.set(key, to)
     return to
   }
+  const namesOfConstants = new Map<HostTensor, string>()
   const constant = (tensor: HostTensor) => {
+    const same = namesOfConstants.get(tensor)
+    if (same) return same
+    const name = constantOf(tensor)
+    namesOfConstants.set(tensor, name)
+    return name
+  }
+  const constantOf = (tensor: HostTensor) => {
     const bytes = new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength)
     const key = JSON.stringify(['constant', tensor.dtype, tensor.shape, Buffer.from(bytes).toString('base64')])
     const earlier = known.get(key)

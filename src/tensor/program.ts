@@ -8,18 +8,20 @@ import type { Tensor, TensorType } from './tensor.ts'
  * Builds a program. Inputs that no output depends on are left out, so a program declares exactly what it reads.
  * @param types of the inputs, by name; a name in a shape is a size that may change from run to run
  * @param build from symbolic inputs to named outputs
- * @param constants a program that computes some of the inputs from what is bound; they then become part of this one
+ * @param derived programs that compute some of the inputs from what is bound: `constants` then become part of this one, `shared` are
+ * given to it as to others
  */
 export function buildProgram(
   name: string,
   types: Record<string, TensorType>,
   build: (inputs: Record<string, Tensor>) => Record<string, Tensor>,
-  constants?: Program,
+  { constants, shared = [] }: Pick<Program, 'constants' | 'shared'> = {},
 ): Program {
   const outputs = build(Object.fromEntries(Object.entries(types).map(([key, type]) => [key, input(key, type)])))
-  const shared = Object.keys(outputs).find((key) => key in types)
-  if (shared) throw new Error(`${name}: "${shared}" is the name of an input and of an output`)
+  const both = Object.keys(outputs).find((key) => key in types)
+  if (both) throw new Error(`${name}: "${both}" is the name of an input and of an output`)
   const { bytes, used } = toOnnx(types, outputs, new Set(constants?.outputs))
   const inputs = Object.fromEntries(Object.entries(types).filter(([key]) => used.has(key)))
-  return { name, bytes, inputs, outputs: Object.keys(outputs), ...(constants && { constants }) }
+  const program = { name, bytes, inputs, outputs: Object.keys(outputs) }
+  return { ...program, ...(constants && { constants }), ...(shared.length > 0 && { shared }) }
 }

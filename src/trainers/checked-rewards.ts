@@ -13,7 +13,7 @@ export type AskedPrefixes = Pick<RewardContext, 'onlyWhole' | 'innerPrefixes'>
 /** Latents of a prompt with their log-rewards under a run's reference model. @throws UserError as `checkedRewards` does */
 export async function rewarded(
   lane: Lane,
-  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'config' | 'tool'>,
   prompt: Prompt,
   latents: readonly Latent[],
   asked: AskedPrefixes = {},

@@ -12,6 +12,7 @@ import { parseConfig } from './strict-config.ts'
 
 const count = z.number().int().positive()
 const fraction = z.number().min(0).max(1)
+const products = z.enum(['exact', 'int8']).default('exact')
 const token = z.union([z.number().int().nonnegative(), z.string().min(1)])
 
 export const trainingSchema = z.strictObject({
@@ -32,12 +33,15 @@ export const trainingSchema = z.strictObject({
     .refine(({ tempered, replay }) => largestOf(tempered) + replay <= 1, 'must not ask for more than all samples')
     .prefault({})
     .describe('where the latents of an update come from; the rest is sampled by the policy itself'),
-  rollouts: z
-    .enum(['exact', 'int8'])
-    .default('exact')
-    .describe(
-      'weights that latents are sampled with: an int8 copy is faster and takes memory; rewards, learning and evaluation keep the exact ones',
-    ),
+  rollouts: products.describe(
+    'weights that latents are sampled with: an int8 copy is faster and takes memory; what is learned stays the same',
+  ),
+  scoring: products.describe(
+    'weights that likelihoods of rewards are computed with: by the int8 copy it is faster, and what is learned is near the target; evaluation is exact',
+  ),
+  learning: products.describe(
+    'frozen weights that the learn step multiplies by: the int8 copies are faster, and take memory; what is learned is near the target',
+  ),
   latent: z
     .strictObject({
       stop: z.string().min(1).default('.').describe('the text of the token that ends a latent'),

@@ -3,9 +3,9 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { type TrainingConfig, totalSteps } from './config.ts'
 import type { Phase, StepEvent, Warning } from './events.ts'
 import { alternating } from './expectation-maximisation.ts'
+import { refuseInt8 } from './int8.ts'
 import { updates } from './loop.ts'
 import { methodOf } from './methods/index.ts'
-import { refuseInt8Rollouts } from './rollouts.ts'
 import type { TrainingState } from './state.ts'
 import { beginTraining, prepareTraining, type TrainingMaterial } from './training.ts'
 
@@ -22,7 +22,7 @@ export type Update = { state: TrainingState; events: StepEvent[]; phase?: Phase 
 
 /** @throws UserError for mistakes in config or prompts, before any work */
 export async function prepareCourse(material: TrainingMaterial, config: TrainingConfig): Promise<Course> {
-  if (config.rollouts === 'int8') refuseInt8Rollouts(material.model, config)
+  refuseInt8(material.model, config)
   const steps = totalSteps(config)
   if (config.em.rounds > 0) return { steps, ...(await alternating(material, config)) }
   const training = await prepareTraining(material, config, methodOf(config.method))

@@ -31,7 +31,7 @@ test('known latents are scored and kept, with or without the full stop; those th
   const config = parseTrainingConfig({ latent }, 'test')
   const support = supportOf(config, model)
   const prompts = resolvePrompts(inputs, { model, reward: tempered(), maxTokens: 12 })
-  const { buffer, warning } = await seedBuffer(emptyBuffer(config.replay), prompts, { model, support })
+  const { buffer, warning } = await seedBuffer(emptyBuffer(config.replay), prompts, { model, support, config })
   expect(Object.keys(buffer.prompts)).toEqual(['Tom had a dog.'])
   const kept = buffer.prompts['Tom had a dog.']
   expect(kept.map(({ tokens }) => model.tokenizer.decodeContinuation(tokens)).sort()).toEqual([
@@ -53,7 +53,7 @@ test('what a tool would write is known as its; a latent in which it would write 
   const tool = bindTool(calculator(), model.tokenizer)
   const known = [' 2 + 7 = 9, 9 - 5 = 4.', ' 2 + 7 = 8.', ' 2 + 7 =.', ' 2 + 7']
   const prompts = resolvePrompts([{ prompt: 'Count.', known }], { model, reward: tempered(), maxTokens: 20 })
-  const { buffer, warning } = await seedBuffer(emptyBuffer(config.replay), prompts, { model, support, tool })
+  const { buffer, warning } = await seedBuffer(emptyBuffer(config.replay), prompts, { model, support, config, tool })
   const kept = buffer.prompts['Count.'].map(({ tokens, inserted = [] }) => ({
     text: model.tokenizer.decodeContinuation(tokens),
     written: model.tokenizer.decodeContinuation(inserted.map((place) => tokens[place])),

@@ -13,7 +13,7 @@ import type { Prompt } from './prompts.ts'
 export async function seedBuffer(
   empty: ReplayBuffer,
   prompts: readonly Prompt[],
-  run: Pick<Run, 'model' | 'reference' | 'support' | 'tool'>,
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'config' | 'tool'>,
 ): Promise<{ buffer: ReplayBuffer; warning?: Warning }> {
   const { known, warning } = await knownLatents(prompts, run)
   const scored = await run.model.lanes.each(known, (lane, { prompt, latents }) => rewarded(lane, run, prompt, latents))

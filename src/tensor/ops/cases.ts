@@ -291,17 +291,18 @@ export const cases: OpCase[] = [
     differentiable: [],
   },
   {
-    op: 'integerProduct', // rows whose numbers are whole multiples of a 127th of their largest: nothing is rounded
+    // Rows whose numbers are whole multiples of a 127th of their largest, and too odd in number to be turned: nothing is rounded.
+    op: 'integerProduct',
     inputs: {
-      x: float32([3, 2], [127, -3, 0.5 * -64, 0.5 * 127, 0, 0]),
-      values: { dtype: 'int8', shape: [2, 3], data: Int8Array.of(1, -2, 127, 4, 5, -127) },
-      scale: float32([3], [1, 0.5, 0.25]),
+      x: float32([3, 3], [127, -3, 0, 0.5 * -64, 0.5 * 127, 0.5, 0, 0, 0]),
+      values: { dtype: 'int8', shape: [3, 2], data: Int8Array.of(1, -2, 4, 5, 127, -127) },
+      scale: float32([2], [1, 0.5]),
     },
-    build: ({ x, values, scale }) => ops.integerProductOp([x, values, scale], undefined),
+    build: ({ x, values, scale }) => ops.integerProduct(x, { values, scale }),
     expected: [
-      ...[127 * 1 - 3 * 4, (127 * -2 - 3 * 5) / 2, (127 * 127 + 3 * 127) / 4],
-      ...[-64 * 1 + 127 * 4, (-64 * -2 + 127 * 5) / 2, (-64 * 127 - 127 * 127) / 4], // times a half, which is given apart
-      ...[0, 0, 0],
+      ...[127 * 1 - 3 * 4, (127 * -2 - 3 * 5) / 2],
+      ...[(-64 * 1 + 127 * 4 + 127) / 2, (-64 * -2 + 127 * 5 - 127) / 4],
+      ...[0, 0],
     ],
     differentiable: [],
   },

@@ -1,52 +1,87 @@
 /**
- * @file Products of whole numbers of 8 bits: near those of float32, and several times as fast where a frozen matrix is part of the
- * program. A matrix has a scale for each output and x one for each row, so that what a row gives depends on no other row. A few
- * outliers would take all of a row's levels; both factors are therefore turned first (by blocks of a Hadamard matrix, as in QuaRot,
- * Ashkboos et al. 2024), which changes no product and spreads an outlier over its neighbours. Nothing flows back through them.
+ * @file Products of whole numbers of 8 bits: near those of float32, and several times as fast. A matrix has a scale for each output and
+ * x one for each row, so that what a row gives depends on no other row. A few outliers would take all of a row's levels; both factors
+ * are therefore turned first (by blocks of a Hadamard matrix, as in QuaRot, Ashkboos et al. 2024), which changes no product and spreads
+ * an outlier over its neighbours. Gradients flow to x as if nothing were rounded, by a product of the same kind, where the matrix has
+ * what that takes.
  */
-import { float32, int64 } from '../../runtime/host-tensor.ts'
-import { defineOp } from '../define-op.ts'
+import { float32, type HostTensor, int64 } from '../../runtime/host-tensor.ts'
+import { defineOp, type OpFunction } from '../define-op.ts'
 import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
-import { productOfDims, shapeError } from '../shape.ts'
+import { type Dim, productOfDims, type Shape, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { mul } from './elementwise.ts'
 import { transpose } from './layout.ts'
 import { matmul } from './matmul.ts'
 import { constant, reshape } from './source.ts'
 
 /** A turned matrix of whole numbers [inputs, outputs], int8, and what each of its columns is multiplied by, [outputs]. */
-export type IntegerMatrix = { values: Tensor; scale: Tensor }
+export type Integers = { values: Tensor; scale: Tensor }
+/** The same, and where gradients are to flow to what it multiplies, that of the transposed matrix. */
+export type IntegerMatrix = Integers & { back?: Integers }
 
-/** Stands for the scale of what is nothing but zeros. */
+/** Stands for the largest of what is nothing but zeros. */
 const TINY = 1e-30
+/** What a whole number is worth, as a part of the largest. */
+const STEP = 1 / 127
 /** Neighbours that are turned together, at most: more cost more and gain little (docs/performance.md). */
 const TURNED = 64
 
-export const integerProductOp = defineOp('integerProduct', {
+// inputs: x, the matrix's values and scale, and those of the transposed matrix where gradients flow
+export const integerProductOp: OpFunction<undefined> = defineOp('integerProduct', {
   outputs: ([x, values]) => {
     if (x.shape.length !== 2 || x.shape[1] !== values.shape[0])
       throw shapeError('cannot multiply', x.shape, values.shape)
-    return [
-      { shape: [x.shape[0], values.shape[1]], dtype: 'float32' },
-      { shape: [x.shape[0], 1], dtype: 'float32' },
-    ]
+    return [{ shape: [x.shape[0], values.shape[1]], dtype: 'float32' }]
   },
-  emit: (onnx, [x, values, scale]) => {
-    const lastAxis = onnx.constant(int64([1], [1]))
-    const magnitude = onnx.node('ReduceMax', [onnx.node('Abs', [x]), lastAxis], { keepdims: 1 })
-    const step = onnx.node('Max', [onnx.node('Mul', [magnitude, number(onnx, 1 / 127)]), number(onnx, TINY)])
-    // Unsigned, with 128 for zero: products of two signed factors are slow on x86.
-    const zero = onnx.constant({ dtype: 'uint8', shape: [], data: Uint8Array.of(128) })
-    const rows = onnx.node('QuantizeLinear', [onnx.node('Div', [x, step]), number(onnx, 1), zero])
-    return [onnx.node('MatMulIntegerToFloat', [rows, values, number(onnx, 1), scale, zero], {}, CONTRIB), step]
+  emit: (onnx, [x, values, scale], _, { inputs, outputs: [{ shape }] }) => [
+    productOfRounded(onnx, roundRows(onnx, x, inputs[0].shape), { values, scale }, shape),
+  ],
+  gradient: ({ inputs: [, values, scale, ...back], upstream }) => {
+    if (back.length === 0) throw new Error('integerProduct has no derivative without the transposed matrix')
+    return [integerProductOp([upstream, ...back, values, scale], undefined)]
   },
-  gradient: 'none',
 })
 
 /** x · M, [rows, outputs], where both are rounded to whole numbers of 8 bits. */
-export function integerProduct(x: Tensor, { values, scale }: IntegerMatrix): Tensor {
-  const [product, step] = integerProductOp.all([turned(x), values, scale], undefined)
-  return mul(product, step)
+export const integerProduct = (x: Tensor, { values, scale, back }: IntegerMatrix): Tensor =>
+  integerProductOp([x, values, scale, ...(back ? [back.values, back.scale] : [])], undefined)
+
+/** Rows inside an op: whole numbers of `STEP` times the largest of each row, [rows, 1], with 128 for zero. */
+export type RoundedRows = { rows: string; largest: string; zero: string }
+
+/** Turns and rounds x, [rows, columns]. Every value's type is said: the runtime takes long to find out what thousands of nodes give. */
+export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRows {
+  const [count, columns] = shape as [Dim, number]
+  const block = turnedTogether(columns)
+  const float = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
+  let whole = x
+  if (block > 1) {
+    const blocks = productOfDims(count, columns / block)
+    const apart = float(onnx.node('Reshape', [x, onnx.constant(int64([2], [-1, block]))]), blocks, block)
+    const around = float(onnx.node('MatMul', [apart, onnx.constant(hadamard(block))]), blocks, block)
+    whole = float(onnx.node('Reshape', [around, onnx.constant(int64([2], [-1, columns]))]), count, columns)
+  }
+  const lastAxis = onnx.constant(int64([1], [1]))
+  const magnitudes = float(onnx.node('Abs', [whole]), count, columns)
+  const extreme = float(onnx.node('ReduceMax', [magnitudes, lastAxis], { keepdims: 1 }), count, 1)
+  const largest = float(onnx.node('Max', [extreme, number(onnx, TINY)]), count, 1)
+  // Unsigned, with 128 for zero: products of two signed factors are slow on x86.
+  const zero = onnx.constant({ dtype: 'uint8', shape: [], data: Uint8Array.of(128) })
+  const parts = float(onnx.node('Div', [whole, largest]), count, columns)
+  const rows = onnx.node('QuantizeLinear', [parts, number(onnx, STEP), zero])
+  return { rows: onnx.declare(rows, { shape, dtype: 'uint8' }), largest, zero }
+}
+
+/** The product of rounded rows and a matrix of whole numbers, of the given shape. */
+export function productOfRounded(
+  onnx: OnnxBuilder,
+  { rows, largest, zero }: RoundedRows,
+  { values, scale }: { values: string; scale: string },
+  shape: Shape,
+): string {
+  const float = (value: string) => onnx.declare(value, { shape, dtype: 'float32' })
+  const parts = onnx.node('MatMulIntegerToFloat', [rows, values, number(onnx, STEP), scale, zero], {}, CONTRIB)
+  return float(onnx.node('Mul', [float(parts), largest]))
 }
 
 export const roundedRowsOp = defineOp('roundedRows', {
@@ -66,30 +101,41 @@ export const roundedRowsOp = defineOp('roundedRows', {
 })
 
 /** A matrix [outputs, inputs] as `integerProduct` wants it. */
-export function toIntegers(matrix: Tensor): IntegerMatrix {
+export function toIntegers(matrix: Tensor): Integers {
   const [rows, scale] = roundedRowsOp.all([turned(matrix)], undefined)
   return { values: transpose(rows, [1, 0]), scale }
 }
 
 /** Rows, each block of neighbours times an orthogonal matrix that is its own inverse. */
 function turned(rows: Tensor): Tensor {
-  const [count, columns] = rows.shape as [Tensor['shape'][number], number]
-  let block = 1
-  while (2 * block <= TURNED && columns % (2 * block) === 0) block *= 2
+  const [count, columns] = rows.shape as [Dim, number]
+  const block = turnedTogether(columns)
   if (block === 1) return rows
   const blocks = reshape(rows, [productOfDims(count, columns / block), block])
   return reshape(matmul(blocks, constant(hadamard(block))), rows.shape)
 }
 
-/** Sylvester's: signs by the number of bits that row and column have in common, over √size. */
-function hadamard(size: number) {
+/** Neighbours in a row of so many that are turned together. */
+function turnedTogether(columns: number): number {
+  let block = 1
+  while (2 * block <= TURNED && columns % (2 * block) === 0) block *= 2
+  return block
+}
+
+/** Sylvester's: signs by the number of bits that row and column have in common, over √size. One array for each size, which graphs name once. */
+function hadamard(size: number): HostTensor {
+  const known = turns.get(size)
+  if (known) return known
   const sign = (bits: number): number => (bits === 0 ? 1 : bits & 1 ? -sign(bits >> 1) : sign(bits >> 1))
   const signs = Array.from({ length: size * size }, (_, i) => sign(Math.floor(i / size) & (i % size)))
-  return float32(
+  const made = float32(
     [size, size],
     signs.map((value) => value / Math.sqrt(size)),
   )
+  turns.set(size, made)
+  return made
 }
+const turns = new Map<number, HostTensor>()
 
 /**
  * The largest whole number of a matrix: 127, or half of it where the processor adds two products in 16 bits and cuts off what

@@ -9,12 +9,14 @@ import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
 import { type Dim, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { mul } from './elementwise.ts'
+import { productOfRounded, roundRows } from './integers.ts'
 import { decode, type StoredMatrix } from './stored.ts'
 
 /** Rows of the matrix whose logits are made at a time. */
 export const NORMALISED_ROWS = 4096
 
-type Attributes = Pick<StoredMatrix, 'storage' | 'shape'> & { biased: boolean; rowsAtOnce: number }
+/** `rounded`: logits are products with the matrix's int8 copy; the mean row is always of the matrix itself. */
+type Attributes = Pick<StoredMatrix, 'storage' | 'shape'> & { biased: boolean; rounded: boolean; rowsAtOnce: number }
 
 export const logNormaliserOp = defineOp<Attributes>('logNormaliser', {
   // outputs: log Σ exp [queries, 1], and the mean row of M under the softmax [queries, columns], made where a gradient needs it
@@ -25,29 +27,36 @@ export const logNormaliserOp = defineOp<Attributes>('logNormaliser', {
       { shape: x.shape, dtype: 'float32' },
     ]
   },
-  emit: (onnx, [x, ...rest], { storage, shape, biased, rowsAtOnce }, { outputs: [, { shape: mean }] }, isUsed) => {
-    const [bias, parts] = biased ? [rest[0], rest.slice(1)] : [undefined, rest]
+  emit: (onnx, inputs, { storage, shape, biased, rounded, rowsAtOnce }, { outputs: [, { shape: mean }] }, isUsed) => {
+    const [x, ...rest] = inputs
+    const [values, scale] = rounded ? rest.splice(0, 2) : []
+    const bias = biased ? rest.shift() : undefined
+    const parts = rest
     const [rows, columns] = shape
+    const roundedX = rounded ? roundRows(onnx, x, mean) : undefined
     const size = Math.ceil(rows / Math.ceil(rows / rowsAtOnce))
     const chunks: Chunk[] = []
     let before = x
     for (let from = 0; from < rows; from += size) {
       const to = Math.min(rows, from + size)
       // One after another: left to itself the runtime might begin them all.
-      const take = (part: string) => rowsOf(onnx, part, from, to, before)
-      const matrix = decode(onnx, storage, parts, take, [to - from, columns])
+      const take = (part: string, axis = 0) => partOf(onnx, part, { from, to, axis, before })
+      const decoded = () => decode(onnx, storage, parts, (part) => take(part), [to - from, columns])
       const declare = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
-      const product = declare(
-        onnx.node('FusedMatMul', [x, matrix], { transA: 0, transB: 1, alpha: { float: 1 } }, CONTRIB),
-        mean[0],
-        to - from,
-      )
+      const matrix = !roundedX || isUsed(1) ? decoded() : undefined
+      const product = roundedX
+        ? productOfRounded(onnx, roundedX, { values: take(values, 1), scale: take(scale) }, [mean[0], to - from])
+        : declare(
+            onnx.node('FusedMatMul', [x, matrix!], { transA: 0, transB: 1, alpha: { float: 1 } }, CONTRIB),
+            mean[0],
+            to - from,
+          )
       const logits = bias === undefined ? product : onnx.node('Add', [product, take(bias)])
       // All of a part may be forbidden: the difference from −∞ would be NaN.
       const largest = onnx.node('Max', [overLast(onnx, 'ReduceMax', logits), scalar(onnx, LOWEST)])
       const weights = declare(onnx.node('Exp', [onnx.node('Sub', [logits, largest])]), mean[0], to - from)
       const total = overLast(onnx, 'ReduceSum', weights)
-      const mixed = isUsed(1) ? declare(onnx.node('MatMul', [weights, matrix]), ...mean) : undefined
+      const mixed = isUsed(1) ? declare(onnx.node('MatMul', [weights, matrix!]), ...mean) : undefined
       chunks.push({ largest, total, mixed })
       before = mixed ?? total
     }
@@ -80,11 +89,15 @@ function merge(onnx: OnnxBuilder, chunks: readonly Chunk[]): string[] {
   return [normaliser, parts.length > 0 ? sum(parts) : normaliser]
 }
 
-/** x[from..to] along the first axis, once `before` is there. */
-function rowsOf(onnx: OnnxBuilder, x: string, from: number, to: number, before: string): string {
+/** x[from..to] along an axis, once `before` is there. */
+function partOf(
+  onnx: OnnxBuilder,
+  x: string,
+  { from, to, axis, before }: { from: number; to: number; axis: number; before: string },
+): string {
   const nothing = onnx.node('Mul', [onnx.node('Shape', [before], { start: 0, end: 1 }), onnx.shape([0])])
   const start = onnx.node('Add', [nothing, onnx.shape([from])])
-  return onnx.node('Slice', [x, start, onnx.shape([to]), onnx.shape([0])])
+  return onnx.node('Slice', [x, start, onnx.shape([to]), onnx.shape([axis])])
 }
 
 const overLast = (onnx: OnnxBuilder, type: string, x: string) =>
@@ -98,10 +111,12 @@ const scalar = (onnx: OnnxBuilder, value: number) =>
  */
 export function logNormaliser(
   x: Tensor,
-  { storage, shape, parts }: StoredMatrix,
+  { storage, shape, parts, integers }: StoredMatrix,
   bias?: Tensor,
   rowsAtOnce = NORMALISED_ROWS,
 ): Tensor {
-  const inputs = bias ? [x, bias, ...parts] : [x, ...parts]
-  return logNormaliserOp(inputs, { storage, shape, biased: bias !== undefined, rowsAtOnce })
+  const copy = integers ? [integers.values, integers.scale] : []
+  const inputs = [x, ...copy, ...(bias ? [bias] : []), ...parts]
+  const rounded = integers !== undefined
+  return logNormaliserOp(inputs, { storage, shape, biased: bias !== undefined, rounded, rowsAtOnce })
 }

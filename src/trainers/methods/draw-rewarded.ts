@@ -4,6 +4,7 @@ import type { Lane } from '../../models/lane.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { type AskedPrefixes, rewarded } from '../checked-rewards.ts'
+import { modelFor } from '../int8.ts'
 import type { Prompt } from '../prompts.ts'
 import type { TrainingState } from '../state.ts'
 import type { Collected, Run } from './method.ts'
@@ -23,9 +24,9 @@ export async function drawRewarded(
     asked,
   }: { place: number; temperatures: readonly number[]; asked?: (latents: readonly Latent[]) => AskedPrefixes },
 ): Promise<Pick<Collected, 'fresh' | 'seconds'>> {
-  const { model, support, random, tool, config } = run
+  const { support, random, tool, config } = run
   const started = performance.now()
-  const sampler = { model: model.description, adapter, support, tool, int8: config.rollouts === 'int8' }
+  const sampler = { model: modelFor('learning', run), adapter, support, tool, int8: config.rollouts === 'int8' }
   const draws = random.at('sample', step, place)
   const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
   const sampled = performance.now()

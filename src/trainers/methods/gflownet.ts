@@ -8,6 +8,7 @@ import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
+import { modelFor } from '../int8.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
 import { drawRewarded } from './draw-rewarded.ts'
@@ -43,12 +44,13 @@ export const gflownet: Method<Batch> = {
     return { prompt, fresh: counted, seconds, replayed, temperature }
   },
 
-  learn: (lane, { model, support, config }, { adapter, logPartitions }, batch, update) => {
+  learn: (lane, run, { adapter, logPartitions }, batch, update) => {
+    const { support, config } = run
     const { prompt, fresh, replayed, temperature } = batch
     const all = [...fresh, ...replayed[update]]
     return learnStep(
       lane,
-      { model: model.description, adapter, support, objective: config.objective },
+      { model: modelFor('learning', run), adapter, support, objective: config.objective },
       {
         prompt: prompt.tokens,
         latents: all.map(({ tokens }) => tokens),

@@ -15,6 +15,7 @@ import type { Support } from '../../sampling/support.ts'
 import type { BoundTool } from '../../sampling/tools.ts'
 import type { TrainingConfig } from '../config.ts'
 import type { Warning } from '../events.ts'
+import { modelFor } from '../int8.ts'
 import type { Prompt } from '../prompts.ts'
 import type { TrainingState } from '../state.ts'
 
@@ -74,11 +75,11 @@ export type Method<Batch extends Collected = Collected> = {
 /** What a reward of a run's prompt may look at. */
 export const rewardContext = (
   lane: Lane,
-  run: Pick<Run, 'model' | 'reference' | 'support'>,
+  run: Pick<Run, 'model' | 'reference' | 'support' | 'config'>,
   prompt: readonly number[],
 ): RewardContext => ({
   lane,
-  model: run.model.description,
+  model: modelFor('scoring', run),
   ...(run.reference && { adapter: run.reference }),
   tokenizer: run.model.tokenizer,
   support: run.support,
