@@ -19,12 +19,12 @@ const STOP = 0 // no random token is ⊤
 export const randomTokens = ({ dimensions: { vocabulary } }: ModelDescription, draws: Draws, count: number): number[] =>
   Array.from({ length: count }, () => 1 + draws.integer(vocabulary - 1))
 
-/** Every latent has the full length. */
+/** By their names: each with exact products and by int8 copies. Every latent has the full length. */
 export function phasesOf(
   model: ModelDescription,
   adapter: LoraAdapter,
   { samples, latentTokens, endingTokens }: { samples: number; latentTokens: number; endingTokens: number },
-) {
+): Record<string, Phase> {
   const support: Support = { stop: STOP, minTokens: 0, maxTokens: latentTokens }
   const latents = (draws: Draws) => Array.from({ length: samples }, () => randomTokens(model, draws, latentTokens))
 
@@ -36,24 +36,32 @@ export function phasesOf(
       return sampleLatents(lane, { model, adapter, support: whole, int8 }, { prompt, temperatures, draws })
     }
   const rewarding =
-    (reward: (draws: Draws) => Reward): Phase =>
+    (reward: (draws: Draws) => Reward) =>
+    (int8: boolean): Phase =>
     (lane, prompt, draws) => {
       const tokenizer = undefined as unknown as Tokenizer // prompt and ending are tokens already
-      return reward(draws).score({ lane, model, tokenizer, support, prompt }, latents(draws))
+      return reward(draws).score({ lane, model: { ...model, int8 }, tokenizer, support, prompt }, latents(draws))
     }
-  const learning: Phase = (lane, prompt, draws) => {
-    const drawn = latents(draws)
-    const logRewards = drawn.map(() => Array.from({ length: latentTokens + 1 }, () => -40 + draws.normal()))
-    const batch: LearnBatch = { prompt, latents: drawn, logRewards, logPartition: 0 }
-    return learnStep(lane, { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } }, batch)
-  }
-  return {
-    sampling: sampling(false),
-    'sampling, int8': sampling(true),
+  const learning =
+    (int8: boolean): Phase =>
+    (lane, prompt, draws) => {
+      const drawn = latents(draws)
+      const logRewards = drawn.map(() => Array.from({ length: latentTokens + 1 }, () => -40 + draws.normal()))
+      const batch: LearnBatch = { prompt, latents: drawn, logRewards, logPartition: 0 }
+      const objective = { name: 'subtrajectory-balance', lambda: 1 } as const
+      return learnStep(lane, { model: { ...model, int8 }, adapter, support, objective }, batch)
+    }
+  const phases = {
+    sampling,
     'reward, tempered': rewarding(() => tempered()),
     'reward, ending at every prefix': rewarding((draws) =>
       posterior({ ending: randomTokens(model, draws, endingTokens) }),
     ),
     learning,
-  } satisfies Record<string, Phase>
+  }
+  const named = Object.entries(phases)
+  return Object.fromEntries([
+    ...named.map(([name, phase]) => [name, phase(false)]),
+    ...named.map(([name, phase]) => [`${name}, int8`, phase(true)]), // last, for their memory stays
+  ])
 }

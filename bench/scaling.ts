@@ -10,7 +10,7 @@ import { seededRandom } from '../src/random.ts'
 import { grantedCores } from '../src/runtime/threads.ts'
 import { machine } from './machine.ts'
 import { countingLane } from './matrix-work.ts'
-import { type Phase, phasesOf, randomTokens } from './phases.ts'
+import { phasesOf, randomTokens } from './phases.ts'
 import { llama, openRandomLanes, randomAdapter } from './sizes.ts'
 import { median } from './statistics.ts'
 
@@ -63,7 +63,7 @@ async function costs(sizes: Record<Name, number>): Promise<Record<string, Cost>>
     ...{ samples: sizes.samples, latentTokens: sizes['latent tokens'], endingTokens: ENDING },
   })
   const measured: Record<string, Cost> = {}
-  for (const [name, phase] of Object.entries(phases) as [string, Phase][]) {
+  for (const [name, phase] of Object.entries(phases)) {
     const counter = { operations: 0 }
     const seconds: number[] = []
     for (let run = 0; run <= repeats; run++) {
