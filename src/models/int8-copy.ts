@@ -11,29 +11,24 @@ import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { integerParts, matrixOf, weightInputs } from './frozen.ts'
 
+type Way = keyof typeof integerParts
 type Copied = { name: string; inputs: number; outputs: number }
 
-/** The matrices that are copied. The copy is transposed, since products want it so. */
-function copiedMatrices({ linears, head, weights }: Pick<ModelDescription, 'linears' | 'head' | 'weights'>): Copied[] {
+/** The matrices that are copied: those of linear layers, as a way's products read them, and forward the head, through which gradients flow by other means. */
+function copiedMatrices(
+  { linears, head, weights }: Pick<ModelDescription, 'linears' | 'head' | 'weights'>,
+  way: Way,
+): Copied[] {
+  const named = linears.map(({ module, inputs, outputs }) => ({ name: `${module}.weight`, inputs, outputs }))
+  if (way === 'back') return named.map(({ name, inputs, outputs }) => ({ name, inputs: outputs, outputs: inputs }))
   const [outputs, inputs] = weights[head]
-  return [
-    ...linears.map(({ module, inputs, outputs }) => ({ name: `${module}.weight`, inputs, outputs })),
-    { name: head, inputs, outputs },
-  ]
-}
-
-type Way = keyof typeof integerParts
-
-/** The matrices of a way: gradients flow back through linear layers, and through the head by other means. */
-const copiedIn = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>, way: Way): Copied[] => {
-  const all = copiedMatrices(model)
-  return way === 'forward' ? all : all.slice(0, -1).map((c) => ({ ...c, inputs: c.outputs, outputs: c.inputs }))
+  return [...named, { name: head, inputs, outputs }]
 }
 
 /** The types of the copy's arrays. Where a program has them as inputs, its products use them. */
 export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Record<string, TensorType> =>
   Object.fromEntries(
-    copiedIn(model, way).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
+    copiedMatrices(model, way).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
       [`${name}${integerParts[way][0]}`, { dtype: 'int8', shape: [inputs, outputs] }],
       [`${name}${integerParts[way][1]}`, { dtype: 'float32', shape: [outputs] }],
     ]),
@@ -43,7 +38,7 @@ export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Recor
 export const int8CopyProgram = (model: ModelDescription, way: Way = 'forward'): Program =>
   buildProgram(`int8 copy, ${way}`, weightInputs(model), (inputs) =>
     Object.fromEntries(
-      copiedIn(model, way).flatMap(({ name }): [string, Tensor][] => {
+      copiedMatrices(model, way).flatMap(({ name }): [string, Tensor][] => {
         const matrix = storedValues(matrixOf(model, inputs, name))
         const { values, scale } = toIntegers(way === 'forward' ? matrix : transpose(matrix, [1, 0]))
         return [
@@ -63,4 +58,4 @@ export function sharedCopy(model: ModelDescription, ways: readonly Way[] = ['for
 
 /** Bytes of the copy. */
 export const int8CopyBytes = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>, way: Way = 'forward') =>
-  copiedIn(model, way).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)
+  copiedMatrices(model, way).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)

@@ -105,7 +105,7 @@ function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, pro
     const { constants, shared: needed = [] } = program
     const given = await Promise.all(needed.map(sharedBy))
     if (!constants) return runtime.open(program, boundTo(program, Object.assign({}, weights, ...given)))
-    const known = given[needed.indexOf(constants)]
+    const known = given[needed.indexOf(constants)] // undefined where nobody shares them
     const parts = known ?? (await results(constants))
     const session = await runtime.open(program, boundTo(program), parts)
     if (!known) await runtime.release(Object.values(parts))

@@ -101,7 +101,7 @@ export function toModel(
     known.set(key, to)
     return to
   }
-  const namesOfConstants = new Map<HostTensor, string>()
+  const namesOfConstants = new Map<HostTensor, string>() // the same array again needs no comparison of its bytes
   const constant = (tensor: HostTensor) => {
     const same = namesOfConstants.get(tensor)
     if (same) return same

@@ -23,8 +23,10 @@ export type IntegerMatrix = Integers & { back?: Integers }
 const TINY = 1e-30
 /** What a whole number is worth, as a part of the largest. */
 const STEP = 1 / 127
-/** Neighbours that are turned together, at most: more cost more and gain little (docs/performance.md). */
-const TURNED = 64
+/** Neighbours that are turned together, the most first, and what turns them: more cost more and gain little (docs/performance.md). */
+const TURNS = [64, 32, 16, 8, 4, 2].map((size) => ({ size, by: hadamard(size) }))
+/** What turns rows of so many columns; undefined where their number is odd. */
+const turnOf = (columns: number) => TURNS.find(({ size }) => columns % size === 0)
 
 // inputs: x, the matrix's values and scale, and those of the transposed matrix where gradients flow
 export const integerProductOp: OpFunction<undefined> = defineOp('integerProduct', {
@@ -52,13 +54,14 @@ export type RoundedRows = { rows: string; largest: string; zero: string }
 /** Turns and rounds x, [rows, columns]. Every value's type is said: the runtime takes long to find out what thousands of nodes give. */
 export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRows {
   const [count, columns] = shape as [Dim, number]
-  const block = turnedTogether(columns)
+  const turn = turnOf(columns)
   const float = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
   let whole = x
-  if (block > 1) {
-    const blocks = productOfDims(count, columns / block)
-    const apart = float(onnx.node('Reshape', [x, onnx.constant(int64([2], [-1, block]))]), blocks, block)
-    const around = float(onnx.node('MatMul', [apart, onnx.constant(hadamard(block))]), blocks, block)
+  if (turn) {
+    const { size, by } = turn
+    const blocks = productOfDims(count, columns / size)
+    const apart = float(onnx.node('Reshape', [x, onnx.constant(int64([2], [-1, size]))]), blocks, size)
+    const around = float(onnx.node('MatMul', [apart, onnx.constant(by)]), blocks, size)
     whole = float(onnx.node('Reshape', [around, onnx.constant(int64([2], [-1, columns]))]), count, columns)
   }
   const lastAxis = onnx.constant(int64([1], [1]))
@@ -109,33 +112,21 @@ export function toIntegers(matrix: Tensor): Integers {
 /** Rows, each block of neighbours times an orthogonal matrix that is its own inverse. */
 function turned(rows: Tensor): Tensor {
   const [count, columns] = rows.shape as [Dim, number]
-  const block = turnedTogether(columns)
-  if (block === 1) return rows
-  const blocks = reshape(rows, [productOfDims(count, columns / block), block])
-  return reshape(matmul(blocks, constant(hadamard(block))), rows.shape)
+  const turn = turnOf(columns)
+  if (!turn) return rows
+  const blocks = reshape(rows, [productOfDims(count, columns / turn.size), turn.size])
+  return reshape(matmul(blocks, constant(turn.by)), rows.shape)
 }
 
-/** Neighbours in a row of so many that are turned together. */
-function turnedTogether(columns: number): number {
-  let block = 1
-  while (2 * block <= TURNED && columns % (2 * block) === 0) block *= 2
-  return block
-}
-
-/** Sylvester's: signs by the number of bits that row and column have in common, over √size. One array for each size, which graphs name once. */
+/** Sylvester's: signs by the number of bits that row and column have in common, over √size. */
 function hadamard(size: number): HostTensor {
-  const known = turns.get(size)
-  if (known) return known
   const sign = (bits: number): number => (bits === 0 ? 1 : bits & 1 ? -sign(bits >> 1) : sign(bits >> 1))
   const signs = Array.from({ length: size * size }, (_, i) => sign(Math.floor(i / size) & (i % size)))
-  const made = float32(
+  return float32(
     [size, size],
     signs.map((value) => value / Math.sqrt(size)),
   )
-  turns.set(size, made)
-  return made
 }
-const turns = new Map<number, HostTensor>()
 
 /**
  * The largest whole number of a matrix: 127, or half of it where the processor adds two products in 16 bits and cuts off what
