@@ -4,7 +4,7 @@
  * a program that reads few tokens at a time, arranged for its products when that is opened; those that read many share one,
  * and another of the transposed matrices where gradients flow.
  */
-import type { Program } from '../runtime/session.ts'
+import type { Derivation, Program } from '../runtime/session.ts'
 import { storedValues, toIntegers, transpose } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
@@ -35,7 +35,13 @@ export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Recor
   )
 
 /** Makes the copy from the weights. */
-export const int8CopyProgram = (model: ModelDescription, way: Way = 'forward'): Program =>
+export const int8Copy = (model: ModelDescription, way: Way = 'forward'): Derivation => ({
+  name: `int8 copy, ${way}`,
+  outputs: Object.keys(int8Inputs(model, way)),
+  build: () => copyProgram(model, way),
+})
+
+const copyProgram = (model: ModelDescription, way: Way): Program =>
   buildProgram(`int8 copy, ${way}`, weightInputs(model), (inputs) =>
     Object.fromEntries(
       copiedMatrices(model, way).flatMap(({ name }): [string, Tensor][] => {
@@ -49,11 +55,11 @@ export const int8CopyProgram = (model: ModelDescription, way: Way = 'forward'): 
     ),
   )
 
-/** What programs of a model that is `int8` read besides its weights, and what computes that: nothing where it is not. */
+/** What programs of a model that is `int8` read besides its weights, and what makes that: nothing where it is not. */
 export function sharedCopy(model: ModelDescription, ways: readonly Way[] = ['forward']) {
   const used = model.int8 ? ways : []
   const types: Record<string, TensorType> = Object.assign({}, ...used.map((way) => int8Inputs(model, way)))
-  return { types, shared: used.map((way) => int8CopyProgram(model, way)) }
+  return { types, shared: used.map((way) => int8Copy(model, way)) }
 }
 
 /** Bytes of the copy. */

@@ -7,7 +7,7 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Device } from '../runtime/providers.ts'
-import type { Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
+import type { Derivation, Program, ResidentTensor, Runtime, Session } from '../runtime/session.ts'
 import { openPromptCache, PROMPT_BYTES, type PromptCache } from './prompt-cache.ts'
 
 export type Lane = {
@@ -85,20 +85,21 @@ const ADAPTERS = 2
 
 function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, promptBytes: number): Lane {
   const sessions = new Map<string, Promise<Session>>()
-  const shared = new Map<string, Promise<Record<string, ResidentTensor>>>() // by the names of the programs that make them
+  const shared = new Map<string, Promise<Record<string, ResidentTensor>>>() // by the names of what makes them
   const boundTo = ({ inputs }: Program, from = weights) =>
     Object.fromEntries(Object.entries(from).filter(([name]) => name in inputs))
-  const results = async (program: Program) => {
+  const results = async ({ build }: Derivation) => {
+    const program = build()
     const making = await runtime.open(program, boundTo(program))
     const { kept } = await making.run({}, program.outputs)
     await making.dispose()
     return kept
   }
-  const sharedBy = (program: Program) => {
-    const known = shared.get(program.name)
+  const sharedBy = (derivation: Derivation) => {
+    const known = shared.get(derivation.name)
     if (known) return known
-    const made = results(program)
-    shared.set(program.name, made)
+    const made = results(derivation)
+    shared.set(derivation.name, made)
     return made
   }
   const openProgram = async (program: Program): Promise<Session> => {

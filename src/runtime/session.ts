@@ -10,14 +10,14 @@ export type Program = {
   readonly bytes: Uint8Array
   readonly inputs: Record<string, { dtype: DType; shape: readonly (number | string)[] }>
   readonly outputs: readonly string[]
-  /**
-   * Computes, from what is bound, some of the inputs. They become part of the program when it is opened, so that the runtime
-   * can arrange them for its products once.
-   */
-  readonly constants?: Program
-  /** Compute further inputs from what is bound. Who opens programs keeps their outputs, for all that name the same. */
-  readonly shared?: readonly Program[]
+  /** Makes some of the inputs, which become part of the program when it is opened, so that the runtime can arrange them for its products once. */
+  readonly constants?: Derivation
+  /** Make some of the inputs. Who opens programs keeps them, for all that name the same. */
+  readonly shared?: readonly Derivation[]
 }
+
+/** A program that computes, from what is bound, inputs of others. It is built where nobody has its outputs yet. */
+export type Derivation = { readonly name: string; readonly outputs: readonly string[]; readonly build: () => Program }
 
 /** A program that is ready to run. */
 export type Session = {

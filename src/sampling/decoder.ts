@@ -8,7 +8,7 @@ import type { ModelDescription } from '../models/architecture.ts'
 import { cachedAttention, type Grid, gridInputs, promptCacheInputs, rowCacheInputs } from '../models/cache.ts'
 import { weightInputs } from '../models/frozen.ts'
 import { headInputs, headOf, logits } from '../models/head.ts'
-import { int8CopyProgram, int8Inputs, sharedCopy } from '../models/int8-copy.ts'
+import { int8Copy, int8Inputs, sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
@@ -214,7 +214,7 @@ function decodeProgram(
     const newest = gather(hidden, inputs.last)
     return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
   }
-  const [shared] = sharedCopy(model).shared
-  const constants = int8 ? (shared ?? int8CopyProgram(model)) : undefined
-  return buildProgram(`decode, ${readout.name}`, types, advanced, { constants, ...(shared && { shared: [shared] }) })
+  const { shared } = sharedCopy(model)
+  const constants = int8 ? (shared[0] ?? int8Copy(model)) : undefined
+  return buildProgram(`decode, ${readout.name}`, types, advanced, { constants, shared })
 }

@@ -8,8 +8,7 @@ import type { Tensor, TensorType } from './tensor.ts'
  * Builds a program. Inputs that no output depends on are left out, so a program declares exactly what it reads.
  * @param types of the inputs, by name; a name in a shape is a size that may change from run to run
  * @param build from symbolic inputs to named outputs
- * @param derived programs that compute some of the inputs from what is bound: `constants` then become part of this one, `shared` are
- * given to it as to others
+ * @param derived what makes some of the inputs: `constants` become part of this program, `shared` are given to it as to others
  */
 export function buildProgram(
   name: string,
