@@ -2,7 +2,6 @@
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { initialAdapter, type LoraAdapter } from '../src/adapters/lora.ts'
 import { compareExactly, enumerateLatents } from '../src/evaluation/enumerate.ts'
@@ -28,10 +27,10 @@ import { loadTokenizer } from '../src/tokenizer/tokenizer.ts'
 import { tokenBias } from '../src/tokenizer/vocabulary.ts'
 import { fineTune } from '../src/trainers/train.ts'
 import { writeSafetensors } from '../src/weights/safetensors.ts'
+import { fromRoot } from './from-root.ts'
 import { actionsOf, keyOf, withTool } from './with-tool.ts'
 
-const path = (fromRoot: string) => fileURLToPath(new URL(`../${fromRoot}`, import.meta.url))
-const embedded = path('models/stories260K')
+const embedded = fromRoot('models/stories260K')
 const TOLERANCE = 1e-4 // nats, between packed and separate passes in float32
 
 const TOKENIZERS = {
@@ -42,7 +41,7 @@ const TOKENIZERS = {
 }
 
 for (const [name, folder] of Object.entries(TOKENIZERS)) {
-  const absent = !existsSync(path(folder))
+  const absent = !existsSync(fromRoot(folder))
   describe.skipIf(absent)(`a calculator with ${name}${absent ? `: skipped, there is no ${folder}` : ''}`, () => {
     const place = mkdtempSync(join(tmpdir(), 'tool-'))
     let model: LanguageModel
@@ -57,7 +56,7 @@ for (const [name, folder] of Object.entries(TOKENIZERS)) {
       model =
         name === 'stories260K'
           ? await loadLanguageModel(embedded, { threads: 1 })
-          : await randomModel(path(folder), place)
+          : await randomModel(fromRoot(folder), place)
       const { description, tokenizer } = model
       adapter = randomAdapter(model)
       const { vocabulary } = description.dimensions

@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { writeJson } from '../files.ts'
 import { seededRandom } from '../random.ts'
 import { float32 } from '../runtime/host-tensor.ts'
@@ -11,7 +11,6 @@ import { writeSafetensors } from '../weights/safetensors.ts'
 import { initialAdapter, type LinearLayer, type LoraAdapter, type LoraConfig, rankOf, scaleOf } from './lora.ts'
 import { readPeftFolder, writePeftFolder } from './peft.ts'
 
-const path = (fromRoot: string) => fileURLToPath(new URL(`../../${fromRoot}`, import.meta.url))
 const readConfig = (folder: string) => JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8'))
 
 let folder: string
@@ -30,24 +29,24 @@ const layersOf = ({ weights }: LoraAdapter, inputsFirst: boolean): LinearLayer[]
       return { module, inputs: weights[name].shape[1], outputs, inputsFirst }
     })
 
-const everyAdapter = existsSync(path('../shared/golden/adapters'))
+const everyAdapter = existsSync(fromRoot('../shared/golden/adapters'))
   ? '../shared/golden/adapters'
   : 'test/golden/adapters'
 
 describe('adapters that PEFT wrote', () => {
-  it.each(readdirSync(path(everyAdapter)))('%s comes back as PEFT wrote it', (name) => {
-    const adapter = readPeftFolder(path(`${everyAdapter}/${name}`))
+  it.each(readdirSync(fromRoot(everyAdapter)))('%s comes back as PEFT wrote it', (name) => {
+    const adapter = readPeftFolder(fromRoot(`${everyAdapter}/${name}`))
     expect(adapter.config).toMatchObject({ rank: 3, alpha: 6 })
-    const golden = readConfig(path(`${everyAdapter}/${name}`))
+    const golden = readConfig(fromRoot(`${everyAdapter}/${name}`))
     writePeftFolder(folder, adapter, { baseModel: 'x', layers: layersOf(adapter, golden.fan_in_fan_out) })
     expect(readPeftFolder(folder)).toEqual(adapter)
     expect(golden).toMatchObject({ ...readConfig(folder), base_model_name_or_path: null })
     const bytes = (at: string) => readFileSync(join(at, 'adapter_model.safetensors'))
-    expect(bytes(folder).equals(bytes(path(`${everyAdapter}/${name}`)))).toBe(true)
+    expect(bytes(folder).equals(bytes(fromRoot(`${everyAdapter}/${name}`)))).toBe(true)
   })
 
   it('name their matrices by the modules of the model', () => {
-    const { weights } = readPeftFolder(path('test/golden/adapters/gpt2'))
+    const { weights } = readPeftFolder(fromRoot('test/golden/adapters/gpt2'))
     expect(weights['transformer.h.1.attn.c_attn.lora_A.weight'].shape).toEqual([3, 32])
     expect(weights['transformer.h.1.attn.c_attn.lora_B.weight'].shape).toEqual([96, 3])
   })

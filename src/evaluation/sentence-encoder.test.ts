@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { float32 } from '../runtime/host-tensor.ts'
 import { constant, gather, reshape } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
@@ -10,16 +10,14 @@ import { meanPairwiseCosineDistance } from './diversity.ts'
 import { embeddingScore } from './embedding-score.ts'
 import { openSentenceEncoder, type SentenceEncoder } from './sentence-encoder.ts'
 
-const shared = (path: string) => fileURLToPath(new URL(`../../../shared/${path}`, import.meta.url))
-
-const absent = !existsSync(shared('models/all-MiniLM-L6-v2'))
+const absent = !existsSync(fromRoot('../shared/models/all-MiniLM-L6-v2'))
 describe.skipIf(absent)(`all-MiniLM-L6-v2${absent ? ': skipped, there is no ../shared/models' : ''}`, () => {
   type Golden = { sentences: string[]; cosine_int8_onnx_single: number[][]; cosine_float32_pytorch: number[][] }
   let golden: Golden
   let encoder: SentenceEncoder
   beforeAll(async () => {
-    golden = JSON.parse(readFileSync(shared('golden/sentence-embeddings.json'), 'utf8'))
-    encoder = await openSentenceEncoder(shared('models/all-MiniLM-L6-v2'), { threads: 1 })
+    golden = JSON.parse(readFileSync(fromRoot('../shared/golden/sentence-embeddings.json'), 'utf8'))
+    encoder = await openSentenceEncoder(fromRoot('../shared/models/all-MiniLM-L6-v2'), { threads: 1 })
   })
   afterAll(() => encoder.dispose())
 

@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { logSumExp } from '../log-space.ts'
 import { seededRandom } from '../random.ts'
 import { type DType, float32 } from '../runtime/host-tensor.ts'
@@ -172,10 +172,10 @@ describe('a classifier', () => {
     await reward.dispose()
   })
 
-  const real = fileURLToPath(new URL('../../../shared/models/all-MiniLM-L6-v2', import.meta.url))
+  const real = fromRoot('../shared/models/all-MiniLM-L6-v2')
   const absent = !existsSync(real)
   test.skipIf(absent)(
-    `a real model without labels is told apart${absent ? ': skipped, there is no ../shared' : ''}`,
+    `a real model without labels is told apart${absent ? ': skipped, there is no ../shared/models' : ''}`,
     async () => {
       const reward = classifier({ model: join(real, 'onnx/model_quantized.onnx'), tokenizer: real, label: 0 })
       await expect(reward.check?.(context)).rejects.toThrow(/it gives last_hidden_state and no logits/)

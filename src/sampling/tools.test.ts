@@ -1,15 +1,14 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.ts'
 import { calculator } from './calculator.ts'
 import { isolatedTool } from './isolated-tool.ts'
 import { type BoundTool, bindTool, type Tool } from './tools.ts'
 
-const path = (fromRoot: string) => fileURLToPath(new URL(`../../${fromRoot}`, import.meta.url))
-const embedded = path('models/stories260K')
+const embedded = fromRoot('models/stories260K')
 
 /** The text of tokens that are chosen one after another, with what a tool inserts after each. */
 async function written(tool: BoundTool, tokens: number[], chosen: readonly number[]): Promise<number[]> {
@@ -28,15 +27,15 @@ const TOKENIZERS = {
   stories260K: 'models/stories260K',
 }
 const ARITHMETIC = '../shared/data/gfn-lm-tuning'
-const noData = !existsSync(path(ARITHMETIC))
+const noData = !existsSync(fromRoot(ARITHMETIC))
 
 for (const [name, folder] of Object.entries(TOKENIZERS)) {
-  const absent = !existsSync(path(folder))
+  const absent = !existsSync(fromRoot(folder))
   describe.skipIf(absent)(`with the tokens of ${name}${absent ? `: skipped, there is no ${folder}` : ''}`, () => {
     let tokenizer: Tokenizer
     let tool: BoundTool
     beforeAll(async () => {
-      tokenizer = await loadTokenizer(path(folder))
+      tokenizer = await loadTokenizer(fromRoot(folder))
       tool = bindTool(calculator(), tokenizer)
     })
     const write = async (...pieces: string[]) => {
@@ -64,7 +63,7 @@ for (const [name, folder] of Object.entries(TOKENIZERS)) {
       `every expression of the arithmetic data${noData ? `: skipped, there is no ${ARITHMETIC}` : ''}`,
       async () => {
         type Problem = { str_query: string; num_sol: number; str_rationale: string; str_sol: string }
-        const read = (file: string): Problem[] => JSON.parse(readFileSync(path(`${ARITHMETIC}/${file}`), 'utf8'))
+        const read = (file: string): Problem[] => JSON.parse(readFileSync(fromRoot(`${ARITHMETIC}/${file}`), 'utf8'))
         const solved = new Map(
           read('arithmetic/1digit_34_op+-_train_50.json').map((problem) => [problem.str_query, problem]),
         )
@@ -84,7 +83,7 @@ test.skipIf(noData)(
   `chains of two operands lead to every answer of the arithmetic data${noData ? `: skipped, there is no ${ARITHMETIC}` : ''}`,
   async () => {
     const { respond } = calculator()
-    const folder = path(`${ARITHMETIC}/arithmetic_with_tool`)
+    const folder = fromRoot(`${ARITHMETIC}/arithmetic_with_tool`)
     const files = ['hw', 'test', 'train_50'].map((part) => `1digit_34_op+-_${part}.json`)
     let problems = 0
     for (const file of [...files, ...[3, 4, 5].map((count) => `1digit_${count}_op+-_test.json`)])

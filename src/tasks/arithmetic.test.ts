@@ -1,8 +1,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import type { SamplerResult } from '../evaluation/evaluate.ts'
 import { type LanguageModel, loadLanguageModel } from '../models/language-model.ts'
 import { scoreText } from '../models/score-text.ts'
@@ -48,8 +48,7 @@ test('results that a calculator was to write are filled in', () => {
   expect(worked('5 - 9 = -4, -4 - 3 = -7')).toBe('5 - 9 = -4, -4 - 3 = -7')
 })
 
-const paper = (file: string) =>
-  fileURLToPath(new URL(`../../../shared/data/gfn-lm-tuning/${file}/1digit_34_op+-_train_50.json`, import.meta.url))
+const paper = (file: string) => fromRoot(`../shared/data/gfn-lm-tuning/${file}/1digit_34_op+-_train_50.json`)
 const absent = !existsSync(paper('arithmetic'))
 test.skipIf(absent)(
   `all rationales of the paper with a tool are filled in as the paper does without${absent ? ': skipped, there is no ../shared/data' : ''}`,

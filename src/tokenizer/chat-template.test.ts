@@ -1,25 +1,24 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { type ChatMessage, chatTokens, readChatTemplate } from './chat-template.ts'
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 
-const shared = (path: string) => fileURLToPath(new URL(`../../../shared/${path}`, import.meta.url))
 const chatml =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 const llama =
   "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] | trim + ' [/INST]' }}{% else %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
 const user = (content: string): ChatMessage => ({ role: 'user', content })
 
-const absent = !existsSync(shared('data/tokenizers'))
+const absent = !existsSync(fromRoot('../shared/data/tokenizers'))
 describe.skipIf(absent)(`a chat${absent ? ': skipped, there is no ../shared/data/tokenizers' : ''}`, () => {
   let smollm: Tokenizer
   let llama2: Tokenizer
   beforeAll(async () => {
-    smollm = await loadTokenizer(shared('data/tokenizers/smollm2'))
-    llama2 = await loadTokenizer(shared('data/tokenizers/llama2'))
+    smollm = await loadTokenizer(fromRoot('../shared/data/tokenizers/smollm2'))
+    llama2 = await loadTokenizer(fromRoot('../shared/data/tokenizers/llama2'))
   })
 
   it('is what the template writes, with its special tokens as such', () => {
@@ -102,8 +101,8 @@ describe('the template of a folder', () => {
   })
 
   it.skipIf(absent)('of SmolLM2 is read as the library writes it into a GGUF file', async () => {
-    const metadata = JSON.parse(readFileSync(shared('data/tokenizers/smollm2/special.json'), 'utf8'))
-    const tokenizer = await loadTokenizer(shared('data/tokenizers/smollm2'))
+    const metadata = JSON.parse(readFileSync(fromRoot('../shared/data/tokenizers/smollm2/special.json'), 'utf8'))
+    const tokenizer = await loadTokenizer(fromRoot('../shared/data/tokenizers/smollm2'))
     const tokens = chatTokens({ messages: [user('Hi.')] }, metadata['tokenizer.chat_template'], tokenizer)
     expect(tokenizer.decode(tokens)).toBe(
       '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n<|im_start|>user\nHi.<|im_end|>\n<|im_start|>assistant\n',

@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { unfitForSentence } from './plain-sentence.ts'
 import { loadTokenizer } from './tokenizer.ts'
 
-const shared = (path: string) => fileURLToPath(new URL(`../../../shared/${path}`, import.meta.url))
-const absent = !existsSync(shared('data/tokenizers'))
+const absent = !existsSync(fromRoot('../shared/data/tokenizers'))
 const title = `unfitForSentence${absent ? ': skipped, there is no ../shared/data/tokenizers' : ''}`
 
 /** Single tokens that Hu et al. forbid for GPT-2. */
@@ -34,7 +33,7 @@ const CAPITALS = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ']
 
 describe.skipIf(absent)(title, () => {
   it("has every token of the paper's list for GPT-2, and leaves ordinary words and the full stop", async () => {
-    const tokenizer = await loadTokenizer(shared('data/tokenizers/gpt2'))
+    const tokenizer = await loadTokenizer(fromRoot('../shared/data/tokenizers/gpt2'))
     const unfit = new Set(unfitForSentence(tokenizer))
     const oneToken = (text: string) => {
       const tokens = tokenizer.encodeContinuation(text)
@@ -49,10 +48,10 @@ describe.skipIf(absent)(title, () => {
     expect(unfit.size).toBeLessThan(0.05 * tokenizer.vocabularySize)
   })
 
-  it.each(['data/tokenizers/llama2', 'data/tokenizers/smollm2', 'models/stories260K'])(
+  it.each(['../shared/data/tokenizers/llama2', '../shared/data/tokenizers/smollm2', '../shared/models/stories260K'])(
     'of %s leaves tokens for a whole sentence',
     async (folder) => {
-      const tokenizer = await loadTokenizer(shared(folder))
+      const tokenizer = await loadTokenizer(fromRoot(folder))
       const unfit = new Set(unfitForSentence(tokenizer))
       const tokens = tokenizer.encodeContinuation(" Lily's mom and Tom went to the park, and she saw a big dog.")
       expect(tokens.filter((token) => unfit.has(token)).map(tokenizer.textOf)).toEqual([])

@@ -1,14 +1,12 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts'
 
-const path = (fromRoot: string) => fileURLToPath(new URL(`../../${fromRoot}`, import.meta.url))
-
 type Case = { text: string; tokens: number[]; decoded: string }
-const golden: Record<string, Case[]> = JSON.parse(readFileSync(path('test/golden/tokenizers.json'), 'utf8'))
+const golden: Record<string, Case[]> = JSON.parse(readFileSync(fromRoot('test/golden/tokenizers.json'), 'utf8'))
 
 const REAL = {
   gpt2: '../shared/data/tokenizers/gpt2',
@@ -24,11 +22,11 @@ const SPACES: Record<string, number[]> = {
 }
 
 for (const [name, folder] of Object.entries(REAL)) {
-  const absent = !existsSync(path(folder))
+  const absent = !existsSync(fromRoot(folder))
   describe.skipIf(absent)(`${name}${absent ? `: skipped, there is no ${folder}` : ''}`, () => {
     let tokenizer: Tokenizer
     beforeAll(async () => {
-      tokenizer = await loadTokenizer(path(folder))
+      tokenizer = await loadTokenizer(fromRoot(folder))
     })
 
     it.each(golden[name])('cuts and joins $text as Hugging Face does', ({ text, tokens, decoded }) => {
@@ -121,11 +119,11 @@ for (const [name, folder] of Object.entries(REAL)) {
 /** Where characters begin: between the halves of a surrogate pair there is no text. */
 const characterStarts = (text: string) => [...text].map((_, i, all) => all.slice(0, i).join('').length)
 
-const hasStories = existsSync(path(REAL.stories260K))
+const hasStories = existsSync(fromRoot(REAL.stories260K))
 describe.skipIf(!hasStories)(`SentencePiece${hasStories ? '' : `: skipped, there is no ${REAL.stories260K}`}`, () => {
   let stories: Tokenizer
   beforeAll(async () => {
-    stories = await loadTokenizer(path(REAL.stories260K))
+    stories = await loadTokenizer(fromRoot(REAL.stories260K))
   })
 
   it('a continuation begins without the space that a text begins with', () => {

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, it, test } from 'vitest'
+import { fromRoot } from '../../test/from-root.ts'
 import { loadTokenizer } from './tokenizer.ts'
 import { stopToken, tokenBias, tokensOfCharacters } from './vocabulary.ts'
 
@@ -27,17 +27,16 @@ describe('tokenBias', () => {
 })
 
 /** Real tokenizers of ../shared/data and ../shared/models, which a fresh clone does not have. */
-const real = (fromRoot: string) => fileURLToPath(new URL(`../../../shared/${fromRoot}`, import.meta.url))
-const absent = !existsSync(real('data/tokenizers'))
+const absent = !existsSync(fromRoot('../shared/data/tokenizers'))
 
 describe.skipIf(absent)(`stopToken${absent ? ': skipped, there is no ../shared/data/tokenizers' : ''}`, () => {
   it.each([
     ['models/stories260K', 426, '</s>', 2],
-    ['data/tokenizers/llama2', 28723, '</s>', 2],
-    ['data/tokenizers/gpt2', 13, '<|endoftext|>', 50256],
-    ['data/tokenizers/smollm2', 30, '<|endoftext|>', 0],
+    ['../shared/data/tokenizers/llama2', 28723, '</s>', 2],
+    ['../shared/data/tokenizers/gpt2', 13, '<|endoftext|>', 50256],
+    ['../shared/data/tokenizers/smollm2', 30, '<|endoftext|>', 0],
   ])('of %s is the full stop after a word, or a special token', async (folder, fullStop, special, id) => {
-    const tokenizer = await loadTokenizer(real(folder))
+    const tokenizer = await loadTokenizer(fromRoot(folder))
     expect(stopToken(tokenizer, '.')).toBe(fullStop)
     expect(tokenizer.encode('It is the end.').at(-1)).toBe(fullStop)
     expect(stopToken(tokenizer, special)).toBe(id)
@@ -47,7 +46,7 @@ describe.skipIf(absent)(`stopToken${absent ? ': skipped, there is no ../shared/d
 })
 
 test('tokens of some characters are all that are made of these alone, however they are spelled', async () => {
-  const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../models/stories260K', import.meta.url)))
+  const tokenizer = await loadTokenizer(fromRoot('models/stories260K'))
   const texts = tokensOfCharacters(tokenizer, '0123456789 ').map((token) => tokenizer.textOf(token))
   expect([...new Set(texts)].sort()).toEqual([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
   expect(texts.filter((text) => text === '3')).toHaveLength(2) // a piece and a byte

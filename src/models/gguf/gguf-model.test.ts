@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
+import { fromRoot } from '../../../test/from-root.ts'
 import { UserError } from '../../errors.ts'
 import { float32, type HostTensor } from '../../runtime/host-tensor.ts'
 import { loadTokenizer } from '../../tokenizer/tokenizer.ts'
@@ -18,9 +18,8 @@ import { FAMILIES } from './families.ts'
 import { openGgufWeights } from './gguf-model.ts'
 import { type GgufModel, writeGguf } from './write-gguf.ts'
 
-const root = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url))
-const checkpoint = (name: string) => root(`test/golden/checkpoints/${name}`)
-const embedded = root('models/stories260K')
+const checkpoint = (name: string) => fromRoot(`test/golden/checkpoints/${name}`)
+const embedded = fromRoot('models/stories260K')
 const folder = mkdtempSync(join(tmpdir(), 'gguf-model-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -76,7 +75,7 @@ describe.each(GOLDEN)('%s, written as F16 and read back', (name) => {
   })
 
   it('computes what the checkpoint computes with its matrices rounded to float16, to the last bit', async () => {
-    const { tokens, logits } = JSON.parse(readFileSync(root(`test/golden/models-${name}.json`), 'utf8'))
+    const { tokens, logits } = JSON.parse(readFileSync(fromRoot(`test/golden/models-${name}.json`), 'utf8'))
     const rounded = join(folder, `${name}-rounded`)
     roundedCheckpoint(checkpoint(name), rounded)
     const [expected, actual] = [await logitsOf(rounded, tokens), await logitsOf(path, tokens)]
@@ -145,7 +144,7 @@ describe('the embedded model as GGUF, a SentencePiece vocabulary', () => {
   const path = toGguf(embedded, { tokenizer: tokenizerSource(), chatTemplate: '{{ messages }}', name: 'stories' })
 
   it('has the same tokenizer, and the same scores of real text to 2e-3', async () => {
-    const texts = JSON.parse(readFileSync(root('test/golden/stories260K.json'), 'utf8')).slice(0, -1)
+    const texts = JSON.parse(readFileSync(fromRoot('test/golden/stories260K.json'), 'utf8')).slice(0, -1)
     const [model, original] = [await loadLanguageModel(path, { threads: 1 }), await tokenizer()]
     for (const { text, tokens, log_p_of_each_next_token } of texts) {
       expect(model.tokenizer.encode(text === '<s>' ? '' : text, { addSpecialTokens: true })).toEqual(tokens)
@@ -228,15 +227,15 @@ describe('what GGUF cannot hold is refused before a file appears', () => {
 
 const real135M = '../shared/models/SmolLM2-135M-Instruct-GGUF'
 const values = '../shared/golden/smollm2-135m-instruct-q4_1.json'
-const isAbsent = !existsSync(root(real135M)) || !existsSync(root(values))
+const isAbsent = !existsSync(fromRoot(real135M)) || !existsSync(fromRoot(values))
 describe.skipIf(isAbsent)(`SmolLM2-135M in Q4_1 blocks${isAbsent ? `: skipped, there is no ${real135M}` : ''}`, () => {
   it('agrees with other software on real text: log-probabilities and the ten most probable tokens, to 1e-4', async () => {
-    const model = await loadLanguageModel(root(real135M), { threads: 2 })
+    const model = await loadLanguageModel(fromRoot(real135M), { threads: 2 })
     const { description, tokenizer, lanes } = model
     const { vocabulary } = description.dimensions
     expect(model.name).toBe('SmolLM2-135M-Instruct.Q4_1')
     expect([tokenizer.bosToken, tokenizer.eosToken]).toEqual([1, 2])
-    for (const golden of JSON.parse(readFileSync(root(values), 'utf8'))) {
+    for (const golden of JSON.parse(readFileSync(fromRoot(values), 'utf8'))) {
       expect(tokenizer.encode(golden.text)).toEqual(golden.tokens)
       const scores = await lanes.use((lane) => scoreText(lane, { model: description }, golden.tokens))
       for (const [i, wanted] of golden.log_p_of_each_next_token.entries())
@@ -256,22 +255,22 @@ describe.skipIf(isAbsent)(`SmolLM2-135M in Q4_1 blocks${isAbsent ? `: skipped, t
   })
 
   it('has the tokenizer of the folder beside it, on hard strings', async () => {
-    const tokenizer = await modelFiles(root(real135M)).tokenizer()
+    const tokenizer = await modelFiles(fromRoot(real135M)).tokenizer()
     const hard: { text: string; tokens: number[]; decoded: string }[] = JSON.parse(
-      readFileSync(root('test/golden/tokenizers.json'), 'utf8'),
+      readFileSync(fromRoot('test/golden/tokenizers.json'), 'utf8'),
     ).smollm2
     for (const { text, tokens, decoded } of hard) {
       expect(tokenizer.encode(text, { allowSpecial: true })).toEqual(tokens)
       expect(tokenizer.decode(tokens)).toBe(decoded)
     }
     const beside = '../shared/data/tokenizers/smollm2'
-    if (!existsSync(root(beside))) return
-    const original = await loadTokenizer(root(beside))
+    if (!existsSync(fromRoot(beside))) return
+    const original = await loadTokenizer(fromRoot(beside))
     for (const fact of ['vocabularySize', 'specialTokens', 'bosToken', 'eosToken'] as const)
       expect(tokenizer[fact]).toEqual(original[fact])
   })
 
   it('has its chat template', () => {
-    expect(modelFiles(root(real135M)).chatTemplate()).toMatch(/<\|im_start\|>assistant/)
+    expect(modelFiles(fromRoot(real135M)).chatTemplate()).toMatch(/<\|im_start\|>assistant/)
   })
 })

@@ -1,15 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { Tokenizer as Cutter } from '@huggingface/tokenizers'
 import { describe, expect, it } from 'vitest'
+import { fromRoot } from '../../../test/from-root.ts'
 import { createTokenizer, readTokenizer, type TokenizerSource } from '../tokenizer.ts'
 import { fillerOf, tokenizerFromGguf } from './from-gguf.ts'
 import { PRE_TOKENIZERS, preTokenizerName, preTokenizerStep } from './pre-tokenizers.ts'
 import { mergesFromScores, scoresFromMerges } from './sentencepiece.ts'
 import { tokenizerToGguf } from './to-gguf.ts'
 
-const path = (fromRoot: string) => fileURLToPath(new URL(`../../../${fromRoot}`, import.meta.url))
-const read = (fromRoot: string) => JSON.parse(readFileSync(path(fromRoot), 'utf8'))
+const read = (path: string) => JSON.parse(readFileSync(fromRoot(path), 'utf8'))
 
 /** A tokenizer as the metadata that a file would have. */
 function metadataOf({ json, limits, path }: TokenizerSource, vocabularySize: number): Map<string, unknown> {
@@ -41,9 +40,9 @@ const REAL = {
 }
 
 for (const [name, folder] of Object.entries(REAL)) {
-  const absent = !existsSync(path(folder))
+  const absent = !existsSync(fromRoot(folder))
   describe.skipIf(absent)(`${name} through GGUF${absent ? `: skipped, there is no ${folder}` : ''}`, () => {
-    const source = absent ? undefined : readTokenizer(path(folder))
+    const source = absent ? undefined : readTokenizer(fromRoot(folder))
 
     it('cuts and joins as Hugging Face does, has the same special tokens, and the same merges in the same order', () => {
       const original = createTokenizer(source!)
@@ -155,7 +154,7 @@ describe('is refused by name:', () => {
     expect(() => tokenizerFromGguf(tiny(changes), 'x.gguf')).toThrow(/^x\.gguf: /)
   })
 
-  const embedded = readTokenizer(path('models/stories260K'))
+  const embedded = readTokenizer(fromRoot('models/stories260K'))
   it.each([
     ['merges that no scores give', { model: { ...embedded.json.model, merges: embedded.json.model.merges.slice(1) } }],
     [

@@ -1,9 +1,9 @@
 import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { gguf } from '@huggingface/gguf'
 import { afterAll, describe, expect, it } from 'vitest'
+import { fromRoot } from '../../../test/from-root.ts'
 import { UserError } from '../../errors.ts'
 import { count, flag, integers, real, reals, text, texts } from './entries.ts'
 import { openGguf } from './gguf-file.ts'
@@ -179,7 +179,7 @@ describe('a damaged file is refused by name', () => {
 
 describe('a header is read as @huggingface/gguf reads it', () => {
   const real135M = '../shared/models/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf'
-  const absolute = fileURLToPath(new URL(`../../../${real135M}`, import.meta.url))
+  const absolute = fromRoot(real135M)
 
   async function compare(file: string) {
     const ours = openGguf(file)
