@@ -8,11 +8,9 @@ import {
   mixtureLogWeights,
 } from '../../src/evaluation/log-partition.ts'
 import { outcomeDistribution } from '../../src/evaluation/outcomes.ts'
-import { scoreUnderPolicy } from '../../src/gflownet/policy.ts'
-import type { Lane } from '../../src/models/lane.ts'
+import { drawPool } from '../../src/evaluation/pool.ts'
 import type { LanguageModel } from '../../src/models/language-model.ts'
 import { seededRandom } from '../../src/random.ts'
-import { sampleLatents } from '../../src/sampling/sample.ts'
 import type { Support } from '../../src/sampling/support.ts'
 import { infilling } from '../../src/tasks/infilling.ts'
 import { numbersOf, rangeOf } from '../../src/tasks/number-range.ts'
@@ -26,17 +24,8 @@ export type PeerReward =
   | { kind: 'table'; entries: [tokens: number[], logReward: number][]; otherwise: number; perToken: number }
   | { kind: 'ending'; prompt: readonly number[]; ending: readonly number[] }
 
-/** Latents of a sampler, their log R, and what they weigh: log R − log q. */
-export type Weighed = {
-  latents: readonly (readonly number[])[]
-  logReward: readonly number[]
-  logWeights: Float64Array
-}
 /** How far a sampler is from its target: the total variation, or weights, of which with log Z the divergence is made. */
-export type Distance = { totalVariation: number } | Weighed
-
-/** A sampler with what it drew. */
-export type Judge = { adapter: LoraAdapter; drawn: Weighed }
+export type Distance = { totalVariation: number } | { logWeights: Float64Array }
 
 type Options = TrainingOptions & { steps: number; samplesPerPrompt: number }
 
@@ -48,8 +37,8 @@ export type Problem = {
   /** What contestants of ours begin from. */
   options: Options
   distance: (adapter: LoraAdapter) => Promise<Distance>
-  /** log Z from what several samplers drew, where it is not enumerated. */
-  logPartition?: (samplers: readonly Judge[]) => Promise<LogPartition>
+  /** log Z by several samplers together, where it is not enumerated. */
+  logPartition?: (samplers: readonly LoraAdapter[]) => Promise<LogPartition>
 }
 
 export const problemNames = ['random-numbers', 'infilling'] as const
@@ -122,36 +111,16 @@ function storyProblem(model: LanguageModel, steps: number): Problem {
     ...problem,
     // The policy's prompt is the ending and then the beginning; the reward reads the beginning, the latent, ⊤ and the ending.
     reward: { kind: 'ending', prompt: prompt.tokens.slice(ending.length), ending: [support.stop, ...ending] },
-    distance: (adapter) =>
-      model.lanes.use(async (lane) => {
-        const policy = { model: model.description, adapter, support }
-        const given = { prompt: prompt.tokens, temperatures: Array<number>(JUDGED).fill(1) }
-        const latents = await sampleLatents(lane, policy, { ...given, draws: seededRandom(0).at('judged') })
-        const context = { lane, ...policy, adapter: undefined, tokenizer: model.tokenizer, onlyWhole: true }
-        const { logReward: all } = await prompt.reward.score({ ...context, prompt: prompt.tokens }, latents)
-        const logReward = latents.map(({ length }, n) => all[n][length])
-        const logSampler = await logQ(lane, adapter, latents)
-        return { latents, logReward, logWeights: logWeights({ logReward, logSampler }) }
-      }),
-    logPartition: (samplers) =>
-      model.lanes.use(async (lane) => {
-        const latents = samplers.flatMap(({ drawn }) => drawn.latents)
-        const logReward = samplers.flatMap(({ drawn }) => drawn.logReward)
-        const counts = samplers.map(({ drawn }) => drawn.latents.length)
-        const logSamplers: number[][] = []
-        for (const { adapter } of samplers) logSamplers.push(await logQ(lane, adapter, latents))
-        return estimateLogPartition(mixtureLogWeights({ logReward, logSamplers, counts }))
-      }),
+    distance: async (adapter) => {
+      const { logReward, logSamplers } = await pool([adapter])
+      return { logWeights: logWeights({ logReward, logSampler: logSamplers[0] }) }
+    },
+    logPartition: async (samplers) => estimateLogPartition(mixtureLogWeights(await pool(samplers))),
   }
 
-  /** log q of latents under a sampler, so many at a time as one is judged by. */
-  async function logQ(lane: Lane, adapter: LoraAdapter, latents: readonly (readonly number[])[]): Promise<number[]> {
-    const all: number[] = []
-    for (let from = 0; from < latents.length; from += JUDGED) {
-      const given = { prompt: prompt.tokens, latents: latents.slice(from, from + JUDGED) }
-      const scores = await scoreUnderPolicy(lane, { model: model.description, adapter, support }, given)
-      all.push(...scores.map((score) => score.logQ))
-    }
-    return all
+  /** What each sampler draws when it is judged. */
+  function pool(samplers: readonly LoraAdapter[]) {
+    const parts = samplers.map((adapter) => ({ adapter, count: JUDGED, draws: seededRandom(0).at('judged') }))
+    return model.lanes.use((lane) => drawPool(lane, { model, support, rewardTemperature: 1 }, prompt, parts))
   }
 }

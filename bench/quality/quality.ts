@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Option, program } from 'commander'
+import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
 import { writeJson } from '../../src/files.ts'
@@ -16,7 +17,7 @@ import { findPython } from '../peers/python.ts'
 import { makeWorkFolder } from '../peers/work-folder.ts'
 import { writeFloat32Checkpoint } from './checkpoint.ts'
 import { type ContestantName, contestantNames, settingOf } from './contestants.ts'
-import { type Distance, type Judge, openProblem, type ProblemName, problemNames } from './problems.ts'
+import { type Distance, openProblem, type ProblemName, problemNames } from './problems.ts'
 import { beside, judge, qualityPicture, type Run, report } from './report.ts'
 import { firstAdapter, type Setting, trainOurs, trainPaper } from './train.ts'
 
@@ -62,7 +63,7 @@ console.log([machine(), ...Object.entries(python?.versions ?? {}).map((pair) => 
 if (python) writeFloat32Checkpoint(join(folder, 'model'), model.path, model.description)
 
 const runs: Run<Distance>[] = []
-const samplers: Judge[] = []
+const samplers: LoraAdapter[] = []
 for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
@@ -73,10 +74,9 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
       contestant === 'paper'
         ? await trainPaper(python!, { model, folder }, problem, setting)
         : await ours(setting, weights)
-    const { seconds, distance } = taken.snapshots.at(-1)!
-    tell(`${contestant}, seed ${seed}: ${seconds.toFixed(1)} s`)
+    tell(`${contestant}, seed ${seed}: ${taken.snapshots.at(-1)!.seconds.toFixed(1)} s`)
     runs.push({ contestant, seed, snapshots: taken.snapshots })
-    if ('logWeights' in distance) samplers.push({ adapter: taken.adapter, drawn: distance })
+    samplers.push(taken.adapter)
   }
 }
 const logPartition = await problem.logPartition?.(samplers)

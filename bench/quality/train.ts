@@ -84,8 +84,11 @@ export async function trainPaper(
   for await (const line of createInterface({ input: child.stdout })) times.push(JSON.parse(line))
   const code = await ended
   if (code !== 0) throw new Error(`the paper's training ended with code ${code}`)
-  const at = ({ step }: { step: number }) => readPeftFolder(join(kept, String(step)))
   const taken: Snapshot[] = []
-  for (const time of times) taken.push({ ...time, distance: await problem.distance(at(time)) })
-  return { snapshots: taken, adapter: at(times.at(-1)!) }
+  let adapter = start
+  for (const time of times) {
+    adapter = readPeftFolder(join(kept, String(time.step)))
+    taken.push({ ...time, distance: await problem.distance(adapter) })
+  }
+  return { snapshots: taken, adapter }
 }
