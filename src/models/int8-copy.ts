@@ -11,6 +11,10 @@ import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
 import { integerParts, matrixOf, weightInputs } from './frozen.ts'
 
+/** The parts of a step that can multiply by it. */
+export const int8Parts = ['rollouts', 'scoring', 'learning'] as const
+export type Int8Part = (typeof int8Parts)[number]
+
 type Way = keyof typeof integerParts
 type Copied = { name: string; inputs: number; outputs: number }
 

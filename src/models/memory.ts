@@ -14,7 +14,7 @@ import {
 } from './architecture.ts'
 import { storageOf } from './frozen.ts'
 import { logitsAtOnce } from './head.ts'
-import { int8CopyBytes } from './int8-copy.ts'
+import { type Int8Part, int8CopyBytes } from './int8-copy.ts'
 import { PROMPT_BYTES } from './prompt-cache.ts'
 import { LOGIT_BYTES, TOKENS_AT_ONCE } from './score.ts'
 
@@ -39,7 +39,7 @@ export type Workload = {
   /** Parameters that are trained: those of the adapters. */
   trained: number
   /** Parts of a step that multiply by int8 copies of the weights. */
-  int8?: readonly ('rollouts' | 'scoring' | 'learning')[]
+  int8?: readonly Int8Part[]
 }
 
 /** A step of ordinary size, for whoever does not train, or knows no better. */

@@ -54,25 +54,25 @@ export type Decoder = {
  * Decodes after a prompt; everything that is kept for it where the model runs is let go when `use` ends, but for what the lane keeps
  * of prompts that the model without an adapter has read.
  * @param ragged  rows may go on by several tokens at a time, and not all by equally many
- * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly.
+ * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly, unless the model is `int8` as a whole.
  */
 export async function withDecoder<Result>(
   lane: Lane,
-  { model, adapter, ...how }: { model: ModelDescription; adapter?: LoraAdapter } & Partial<Advancing>,
+  { model: given, adapter, ...how }: { model: ModelDescription; adapter?: LoraAdapter } & Partial<Advancing>,
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
   read?: PromptRead,
 ): Promise<Result> {
   if (!adapter && !read)
-    return withPrompt(lane, { model }, prompt, (read) =>
-      withDecoder(lane, { model, ...how }, prompt, readout, use, read),
+    return withPrompt(lane, { model: given }, prompt, (read) =>
+      withDecoder(lane, { model: given, ...how }, prompt, readout, use, read),
     )
   const { int8 = false, ragged = false } = how
   const lora = adapter?.config
   const matrices = adapter ? await lane.adapter(adapter) : {}
-  const prefilled = { ...model, int8: int8 && model.int8 }
-  const key = `${readout.name} ${JSON.stringify([lora, prefilled.int8])}`
+  const model = { ...given, int8: int8 && given.int8 }
+  const key = `${readout.name} ${JSON.stringify([lora, model.int8])}`
   let promptCache: Record<string, ResidentTensor> = {}
   // Hundreds, of which a step changes some: made anew at every step they would take a tenth of its time.
   const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read, ...emptyRow(model) }
@@ -86,7 +86,7 @@ export async function withDecoder<Result>(
         const session = await lane.session(`readout ${readout.name}`, () => readoutProgram(model, readout))
         return (await session.run({ hidden: read.promptHidden, last, ...feeds })).outputs
       }
-      const session = await lane.session(`prefill ${key}`, () => prefillProgram(prefilled, readout, lora))
+      const session = await lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
       const given = { promptTokens: vector(prompt), last }
       const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
       promptCache = kept

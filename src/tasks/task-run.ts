@@ -31,6 +31,7 @@ import { refuseAbsentDevice } from '../tensor/probe-device.ts'
 import { chatTokens } from '../tokenizer/chat-template.ts'
 import { parseTrainingConfig, type TrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
+import { int8PartsOf } from '../trainers/int8.ts'
 
 import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import {
@@ -333,7 +334,7 @@ function workloadOf({ description }: ModelOutline, config: TrainingConfig, promp
     samples: config.samplesPerPrompt,
     latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
-    int8: (['rollouts', 'scoring', 'learning'] as const).filter((part) => config[part] === 'int8'),
+    int8: int8PartsOf(config),
     trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
 }

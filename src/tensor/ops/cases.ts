@@ -307,6 +307,12 @@ export const cases: OpCase[] = [
     differentiable: [],
   },
   {
+    op: 'turned',
+    inputs: { x: float32([2, 2], [3, 1, -2, 5]) },
+    build: ({ x }) => ops.turnedOp([x], undefined),
+    expected: [4, 2, 3, -7].map((value) => value / Math.SQRT2),
+  },
+  {
     op: 'roundedRows', // times its scale, which differs between processors; the second row is all zeros
     inputs: { x: float32([3, 2], [2, -2, 0, 0, -0.3, 0]) },
     build: ({ x }) => {

@@ -11,8 +11,6 @@ import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
 import { type Dim, productOfDims, type Shape, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
 import { transpose } from './layout.ts'
-import { matmul } from './matmul.ts'
-import { constant, reshape } from './source.ts'
 
 /** A turned matrix of whole numbers [inputs, outputs], int8, and what each of its columns is multiplied by, [outputs]. */
 export type Integers = { values: Tensor; scale: Tensor }
@@ -25,8 +23,6 @@ const TINY = 1e-30
 const STEP = 1 / 127
 /** Neighbours that are turned together, the most first, and what turns them: more cost more and gain little (docs/performance.md). */
 const TURNS = [64, 32, 16, 8, 4, 2].map((size) => ({ size, by: hadamard(size) }))
-/** What turns rows of so many columns; undefined where their number is odd. */
-const turnOf = (columns: number) => TURNS.find(({ size }) => columns % size === 0)
 
 // inputs: x, the matrix's values and scale, and those of the transposed matrix where gradients flow
 export const integerProductOp: OpFunction<undefined> = defineOp('integerProduct', {
@@ -54,16 +50,8 @@ export type RoundedRows = { rows: string; largest: string; zero: string }
 /** Turns and rounds x, [rows, columns]. Every value's type is said: the runtime takes long to find out what thousands of nodes give. */
 export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRows {
   const [count, columns] = shape as [Dim, number]
-  const turn = turnOf(columns)
   const float = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
-  let whole = x
-  if (turn) {
-    const { size, by } = turn
-    const blocks = productOfDims(count, columns / size)
-    const apart = float(onnx.node('Reshape', [x, onnx.constant(int64([2], [-1, size]))]), blocks, size)
-    const around = float(onnx.node('MatMul', [apart, onnx.constant(by)]), blocks, size)
-    whole = float(onnx.node('Reshape', [around, onnx.constant(int64([2], [-1, columns]))]), count, columns)
-  }
+  const whole = turnRows(onnx, x, shape)
   const lastAxis = onnx.constant(int64([1], [1]))
   const magnitudes = float(onnx.node('Abs', [whole]), count, columns)
   const extreme = float(onnx.node('ReduceMax', [magnitudes, lastAxis], { keepdims: 1 }), count, 1)
@@ -105,18 +93,30 @@ export const roundedRowsOp = defineOp('roundedRows', {
 
 /** A matrix [outputs, inputs] as `integerProduct` wants it. */
 export function toIntegers(matrix: Tensor): Integers {
-  const [rows, scale] = roundedRowsOp.all([turned(matrix)], undefined)
+  const [rows, scale] = roundedRowsOp.all([turnedOp([matrix], undefined)], undefined)
   return { values: transpose(rows, [1, 0]), scale }
 }
 
-/** Rows, each block of neighbours times an orthogonal matrix that is its own inverse. */
-function turned(rows: Tensor): Tensor {
-  const [count, columns] = rows.shape as [Dim, number]
-  const turn = turnOf(columns)
-  if (!turn) return rows
-  const blocks = reshape(rows, [productOfDims(count, columns / turn.size), turn.size])
-  return reshape(matmul(blocks, constant(turn.by)), rows.shape)
+/** Each block of neighbours in a row times an orthogonal matrix that is its own inverse. */
+function turnRows(onnx: OnnxBuilder, x: string, shape: Shape): string {
+  const [count, columns] = shape as [Dim, number]
+  const turn = TURNS.find(({ size }) => columns % size === 0)
+  if (!turn) return x
+  const { size, by } = turn
+  const blocks: Shape = [productOfDims(count, columns / size), size]
+  const reshaped = (value: string, shape: Shape) => {
+    const sizes = onnx.constant(int64([2], [-1, Number(shape[1])]))
+    return onnx.declare(onnx.node('Reshape', [value, sizes]), { shape, dtype: 'float32' })
+  }
+  const around = onnx.node('MatMul', [reshaped(x, blocks), onnx.constant(by)])
+  return reshaped(onnx.declare(around, { shape: blocks, dtype: 'float32' }), shape)
 }
+
+export const turnedOp: OpFunction<undefined> = defineOp('turned', {
+  outputs: ([x]) => [{ shape: x.shape, dtype: 'float32' }],
+  emit: (onnx, [x], _, { inputs }) => [turnRows(onnx, x, inputs[0].shape)],
+  gradient: ({ upstream }) => [turnedOp([upstream], undefined)],
+})
 
 /** Sylvester's: signs by the number of bits that row and column have in common, over √size. */
 function hadamard(size: number): HostTensor {

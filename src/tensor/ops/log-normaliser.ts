@@ -41,12 +41,15 @@ export const logNormaliserOp = defineOp<Attributes>('logNormaliser', {
       const to = Math.min(rows, from + size)
       // One after another: left to itself the runtime might begin them all.
       const take = (part: string, axis = 0) => partOf(onnx, part, { from, to, axis, before })
-      const decoded = () => decode(onnx, storage, parts, (part) => take(part), [to - from, columns])
       const declare = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
-      const matrix = !roundedX || isUsed(1) ? decoded() : undefined
-      const copied = () => onnx.declare(take(values, 1), { shape: [columns, to - from], dtype: 'int8' })
+      const matrix =
+        !roundedX || isUsed(1) ? decode(onnx, storage, parts, (part) => take(part), [to - from, columns]) : undefined
+      const copied = (x: string) => onnx.declare(x, { shape: [columns, to - from], dtype: 'int8' })
       const product = roundedX
-        ? productOfRounded(onnx, roundedX, { values: copied(), scale: take(scale) }, [mean[0], to - from])
+        ? productOfRounded(onnx, roundedX, { values: copied(take(values, 1)), scale: take(scale) }, [
+            mean[0],
+            to - from,
+          ])
         : declare(
             onnx.node('FusedMatMul', [x, matrix!], { transA: 0, transB: 1, alpha: { float: 1 } }, CONTRIB),
             mean[0],

@@ -8,11 +8,10 @@ import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
-import { modelFor } from '../int8.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
 import { drawRewarded } from './draw-rewarded.ts'
-import type { Collected, Method, Run } from './method.ts'
+import { type Collected, type Method, modelFor, type Run } from './method.ts'
 
 /** `replayed`: for each update of the step, latents of the buffer besides the fresh ones. */
 type Batch = Collected & { replayed: Trajectory[][]; temperature: number }

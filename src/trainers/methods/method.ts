@@ -6,6 +6,7 @@ import type { LoraAdapter } from '../../adapters/lora.ts'
 import type { LearnResult } from '../../gflownet/learn-step.ts'
 import type { ReplayBuffer } from '../../gflownet/replay-buffer.ts'
 import type { Trajectory } from '../../gflownet/trajectory.ts'
+import type { ModelDescription } from '../../models/architecture.ts'
 import type { Lane } from '../../models/lane.ts'
 import type { LanguageModel } from '../../models/language-model.ts'
 import type { Random } from '../../random.ts'
@@ -15,7 +16,6 @@ import type { Support } from '../../sampling/support.ts'
 import type { BoundTool } from '../../sampling/tools.ts'
 import type { TrainingConfig } from '../config.ts'
 import type { Warning } from '../events.ts'
-import { modelFor } from '../int8.ts'
 import type { Prompt } from '../prompts.ts'
 import type { TrainingState } from '../state.ts'
 
@@ -71,6 +71,12 @@ export type Method<Batch extends Collected = Collected> = {
   /** What of the state follows from a step besides the parameters. Results are those of the first round. */
   remember: (run: Run, state: TrainingState, results: readonly Result<Batch>[]) => Partial<TrainingState>
 }
+
+/** The model as a part of a step multiplies with it, where that scores given tokens or learns of them. */
+export const modelFor = (
+  part: 'scoring' | 'learning',
+  { model: { description }, config }: Pick<Run, 'model' | 'config'>,
+): ModelDescription => (config[part] === 'int8' ? { ...description, int8: true } : description)
 
 /** What a reward of a run's prompt may look at. */
 export const rewardContext = (
