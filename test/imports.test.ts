@@ -19,7 +19,7 @@ const arrow = [
 const order = arrow.flat()
 
 /** What every folder may use, and which itself uses only its like. */
-const common = ['errors', 'random', 'log-space', 'sums', 'distinct', 'files', 'nearest-name']
+const common = ['errors', 'random', 'log-space', 'sums', 'distinct', 'all-ended', 'files', 'nearest-name']
 /** What stands above all folders. */
 const entries = ['index']
 

@@ -25,6 +25,14 @@ type Patterns = Readonly<Record<string, number>>
 /** An adapter: `weights` holds `<module>.lora_A.weight` [rank, inputs] and `<module>.lora_B.weight` [outputs, rank]. */
 export type LoraAdapter = { config: LoraConfig; weights: NamedTensors }
 
+/** The same with arrays of its own: training overwrites those of its adapter. */
+export const copyAdapter = ({ config, weights }: LoraAdapter): LoraAdapter => ({
+  config,
+  weights: Object.fromEntries(
+    Object.entries(weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
+  ),
+})
+
 /**
  * A linear layer that LoRA can adapt. `inputsFirst` where checkpoints store its weight [inputs, outputs] (GPT-2's Conv1D); in memory
  * it is [outputs, inputs] like any other.

@@ -8,6 +8,7 @@ import { sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs } from '../models/linear.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
+import type { Session } from '../runtime/session.ts'
 import { statesOf } from '../sampling/latent.ts'
 import { isConstrained, isTerminable, type Support } from '../sampling/support.ts'
 import { buildProgram } from '../tensor/program.ts'
@@ -53,26 +54,31 @@ const objectiveInputs = {
   logPartition: { dtype: 'float32', shape: [] } as TensorType,
 }
 
+/** Who learns, and by what. */
+export type Learner = { model: ModelDescription; adapter: LoraAdapter; support: Support; objective: ObjectiveConfig }
+
+/** Opens what `learnStep` runs, which does so itself where nobody did: to ask before spares the first step the wait. */
+export async function openLearnStep(lane: Lane, learner: Learner): Promise<void> {
+  await lane.adapter(learner.adapter)
+  await sessionOf(lane, learner)
+}
+
+function sessionOf(lane: Lane, { model, adapter, support, objective }: Learner): Promise<Session> {
+  const constrained = isConstrained(support)
+  const rootTerminable = isTerminable(support, 0)
+  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute, model.int8])}`
+  return lane.session(key, () =>
+    learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
+  )
+}
+
 /**
  * Loss and gradients for the latents of one prompt.
  * @returns gradients under the names of the adapter's matrices; the loss is the objective's
  */
-export async function learnStep(
-  lane: Lane,
-  {
-    model,
-    adapter,
-    support,
-    objective,
-  }: { model: ModelDescription; adapter: LoraAdapter; support: Support; objective: ObjectiveConfig },
-  batch: LearnBatch,
-): Promise<LearnResult> {
-  const constrained = isConstrained(support)
-  const rootTerminable = isTerminable(support, 0)
-  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute, model.int8])}`
-  const session = await lane.session(key, () =>
-    learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
-  )
+export async function learnStep(lane: Lane, learner: Learner, batch: LearnBatch): Promise<LearnResult> {
+  const { model, adapter, support } = learner
+  const session = await sessionOf(lane, learner)
   const { outputs } = await session.run({
     ...(await lane.adapter(adapter)),
     ...policyFeeds(batch, support, model.dimensions.vocabulary),

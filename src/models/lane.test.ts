@@ -34,3 +34,16 @@ test('a third one takes the place of that which was asked for longest ago', () =
     expect(await lane.adapter(first)).toBe(a)
     expect(await lane.adapter(second)).not.toBe(b)
   }))
+
+test('jobs of a kind go to the lane that had the last one, where it is free', async () => {
+  const model = await loadWeights(folder, describeModel(folder), { threads: 2, lanes: 2 })
+  const { use } = model.lanes
+  const laneOf = (kind?: string) => use((lane) => Promise.resolve(lane), kind)
+  const [first, second] = await Promise.all([laneOf('a'), laneOf('b')])
+  expect(first).not.toBe(second)
+  expect(await laneOf('b')).toBe(second)
+  expect(await laneOf('b')).toBe(second)
+  expect(await laneOf('a')).toBe(first)
+  expect(await Promise.all([laneOf('b'), laneOf('b'), laneOf('b')])).toEqual([second, first, second]) // none waits for its own
+  await model.dispose()
+})

@@ -4,6 +4,7 @@
  * works on several prompts at once. What is computed does not depend on the lane.
  */
 import type { LoraAdapter } from '../adapters/lora.ts'
+import { allEnded } from '../all-ended.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { openRuntime, type RuntimeOptions } from '../runtime/node.ts'
 import type { Device } from '../runtime/providers.ts'
@@ -27,8 +28,11 @@ export type Lane = {
 export type Lanes = {
   readonly count: number
   readonly device: Device
-  /** Runs a job on a free lane, in the order of asking. */
-  use<Result>(job: (lane: Lane) => Promise<Result>): Promise<Result>
+  /**
+   * Runs a job on a free lane, in the order of asking.
+   * @param kind  of job. Of free lanes it gets the one whose last job was of its kind, or one that had none: what a lane opened for a kind is used again.
+   */
+  use<Result>(job: (lane: Lane) => Promise<Result>, kind?: string): Promise<Result>
   /** A job for each item, on as many lanes as are free. Results are in the order of the items; where one fails, all have ended. */
   each<Item, Result>(
     items: readonly Item[],
@@ -59,8 +63,17 @@ export async function openLanes(
     if (next) next(lane)
     else free.push(lane)
   }
-  const use: Lanes['use'] = async (job) => {
-    const lane = free.shift() ?? (await new Promise<Lane>((resolve) => waiting.push(resolve)))
+  const lastKind = new Map<Lane, string>()
+  const freeFor = (kind?: string) => {
+    const chosen = kind
+      ? (free.find((lane) => lastKind.get(lane) === kind) ?? free.find((lane) => !lastKind.has(lane)) ?? free[0])
+      : free[0]
+    if (chosen) free.splice(free.indexOf(chosen), 1)
+    return chosen
+  }
+  const use: Lanes['use'] = async (job, kind) => {
+    const lane = freeFor(kind) ?? (await new Promise<Lane>((resolve) => waiting.push(resolve)))
+    if (kind) lastKind.set(lane, kind)
     try {
       return await job(lane)
     } finally {
@@ -71,11 +84,7 @@ export async function openLanes(
     count,
     device: options.device ?? 'cpu',
     use,
-    async each(items, job) {
-      const jobs = items.map((item, index) => use((lane) => job(lane, item, index)))
-      await Promise.allSettled(jobs)
-      return Promise.all(jobs)
-    },
+    each: (items, job) => allEnded(items.map((item, index) => use((lane) => job(lane, item, index)))),
     dispose: async () => void (await Promise.all(runtimes.map((runtime) => runtime.dispose()))),
   }
 }

@@ -87,6 +87,12 @@ export const trainingSchema = z.strictObject({
     .describe(
       'updates of the adapter in one step of gflownet: those after the first learn from its latents again, and from others of the replay buffer; nothing is sampled or scored for them',
     ),
+  overlap: z
+    .boolean()
+    .default(false)
+    .describe(
+      'sample and score the latents of the next step while this one learns, by the policy before its update: with --lanes 2 faster where a step has few prompts',
+    ),
   rewardTemperature: scheduleSchema(z.number().positive())
     .default({ from: 1.3, to: 1, steps: 60, shape: 'linear' })
     .describe('T of R^(1/T); what it ends with is what is sampled'),

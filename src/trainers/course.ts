@@ -6,6 +6,7 @@ import { alternating } from './expectation-maximisation.ts'
 import { refuseInt8 } from './int8.ts'
 import { updates } from './loop.ts'
 import { methodOf } from './methods/index.ts'
+import { refuseOverlap } from './overlap.ts'
 import type { TrainingState } from './state.ts'
 import { beginTraining, prepareTraining, type TrainingMaterial } from './training.ts'
 
@@ -23,6 +24,7 @@ export type Update = { state: TrainingState; events: StepEvent[]; phase?: Phase 
 /** @throws UserError for mistakes in config or prompts, before any work */
 export async function prepareCourse(material: TrainingMaterial, config: TrainingConfig): Promise<Course> {
   refuseInt8(material.model, config)
+  refuseOverlap(config)
   const steps = totalSteps(config)
   if (config.em.rounds > 0) return { steps, ...(await alternating(material, config)) }
   const training = await prepareTraining(material, config, methodOf(config.method))

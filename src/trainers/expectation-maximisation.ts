@@ -85,6 +85,7 @@ const maximisationConfig = (config: TrainingConfig): TrainingConfig => ({
   ...config,
   steps: config.em.rounds * config.em.steps,
   collapseFraction: 0, // the policy does not change
+  overlap: false,
   optimizer: { ...config.optimizer, learningRate: config.em.learningRate },
 })
 

@@ -1,12 +1,15 @@
 /**
  * @file The loop: collect, learn, update. What is collected and how it is learned from is the method's (`methods/`).
  */
+import { copyAdapter } from '../adapters/lora.ts'
+import { allEnded } from '../all-ended.ts'
 import { UserError } from '../errors.ts'
 import type { Random } from '../random.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { watchFirstToken } from './collapse.ts'
+import { type Collected, keptAhead, takenAhead } from './collected.ts'
 import type { StepEvent } from './events.ts'
-import type { Learned, Result, Run } from './methods/method.ts'
+import type { Result, Run } from './methods/method.ts'
 import type { AdamW } from './optimizer.ts'
 import type { Prompt } from './prompts.ts'
 import type { TrainingState } from './state.ts'
@@ -23,28 +26,61 @@ export async function* updates(
   { until, signal }: { until: number; signal?: AbortSignal },
 ): AsyncGenerator<{ state: TrainingState; events: StepEvent[] }> {
   const { model, config } = run
-  let state = from
-  while (state.step < until && !signal?.aborted) {
-    const before = performance.now()
-    const { step } = state
-    const results = await model.lanes.each(choosePrompts(run, step), async (lane, prompt, place): Promise<Result> => {
-      const batch = await method.collect(lane, run, state, prompt, place)
-      return { batch, ...(await timed(() => method.learn(lane, run, state, batch, 0))) }
-    })
-    let update = updated(state, optimizer, results)
+  const collect = (state: TrainingState) =>
+    choosePrompts(run, state.step).map((prompt, place) =>
+      model.lanes.use((lane) => method.collect(lane, run, state, prompt, place), 'collect'),
+    )
+  const learn = (state: TrainingState, batches: readonly (Collected | Promise<Collected>)[], round: number) =>
+    allEnded(
+      batches.map(async (collecting): Promise<Result> => {
+        const batch = await collecting
+        return model.lanes.use(async (lane) => {
+          const started = performance.now()
+          const learned = await method.learn(lane, run, state, batch, round)
+          return { batch, learned, learnSeconds: (performance.now() - started) / 1000 }
+        }, 'learn')
+      }),
+    )
+  const learnAll = async (from: TrainingState, batches: Parameters<typeof learn>[1]) => {
+    const results = await learn(from, batches, 0)
+    let update = updated(from, optimizer, results)
     const rounds = [...results]
     for (let round = 1; round < method.rounds(config); round++) {
-      const { state } = update
-      const again = await model.lanes.each(results, async (lane, { batch }) => ({
-        batch,
-        ...(await timed(() => method.learn(lane, run, state, batch, round))),
-      }))
+      const again = await learn(
+        update.state,
+        results.map(({ batch }) => batch),
+        round,
+      )
       if (method.isEnough?.(config, again)) break
       rounds.push(...again)
-      update = updated(state, optimizer, again)
+      update = updated(update.state, optimizer, again)
     }
-    state = { ...update.state, step: step + 1, ...method.remember(run, update.state, results) }
-    const metrics = measure(run, state, { results, rounds }, { gradientNorm: update.gradientNorm, started: before })
+    const { state, gradientNorm } = update
+    return {
+      state: { ...state, step: from.step + 1, ...method.remember(run, state, results) },
+      ...{ results, rounds, gradientNorm },
+    }
+  }
+
+  let state = from
+  const openLearning = () =>
+    model.lanes.use((lane) => method.openLearning?.(lane, run, from) ?? Promise.resolve(), 'learn')
+  while (state.step < until && !signal?.aborted) {
+    const started = performance.now()
+    const { step } = state
+    const batches = state.ahead ? takenAhead(state.ahead, run.prompts) : collect(state)
+    if (config.overlap) await allEnded<unknown>([...batches, state === from ? openLearning() : undefined])
+    const isAhead = config.overlap && step + 1 < until
+    const [learned, ahead] = await Promise.allSettled([
+      learnAll(state, batches),
+      // Of a copy: the update overwrites what has not been read by then.
+      isAhead ? allEnded(collect({ ...state, step: step + 1, adapter: copyAdapter(state.adapter) })) : undefined,
+    ])
+    if (learned.status === 'rejected') throw learned.reason
+    const { results, rounds, gradientNorm } = learned.value
+    const collected = ahead.status === 'fulfilled' ? ahead.value : undefined
+    state = { ...learned.value.state, ...(config.overlap && { ahead: collected && keptAhead(collected) }) }
+    const metrics = measure(run, state, { results, rounds }, { gradientNorm, started })
     const entropy = metrics['policy/firstTokenEntropy']
     const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
     state = { ...state, firstToken: watch }
@@ -54,6 +90,7 @@ export async function* updates(
     ]
     if (warning) events.push({ kind: 'warning', step: state.step, ...warning })
     yield { state, events }
+    if (ahead.status === 'rejected') throw ahead.reason
   }
 }
 
@@ -76,12 +113,6 @@ function updated(state: TrainingState, optimizer: AdamW, results: readonly Resul
   const among = (names: NamedTensors) => Object.fromEntries(Object.keys(names).map((name) => [name, parameters[name]]))
   const adapter = { config: state.adapter.config, weights: among(state.adapter.weights) }
   return { state: { ...state, adapter, critic: among(state.critic), optimizer: moments }, gradientNorm }
-}
-
-async function timed(learn: () => Promise<Learned>): Promise<Pick<Result, 'learned' | 'learnSeconds'>> {
-  const started = performance.now()
-  const learned = await learn()
-  return { learned, learnSeconds: (performance.now() - started) / 1000 }
 }
 
 /** The prompts of a step: each pass over all prompts has its own order, and passes follow one another without a gap. */

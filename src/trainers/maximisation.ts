@@ -12,8 +12,9 @@ import { describeContext } from '../models/architecture.ts'
 import type { Inserted, Latent } from '../sampling/latent.ts'
 import { sampleWithTool } from '../sampling/sample.ts'
 import type { Support } from '../sampling/support.ts'
+import type { Collected } from './collected.ts'
 import type { TrainingConfig } from './config.ts'
-import type { Collected, Method, Run } from './methods/method.ts'
+import type { Method, Run } from './methods/method.ts'
 import type { Answer, Prompt } from './prompts.ts'
 
 /** @param policy the adapter whose latents are learned from, as it is when a step asks for it */

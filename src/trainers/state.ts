@@ -7,6 +7,7 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { type ReplayBuffer, replayBufferSchema } from '../gflownet/replay-buffer.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { type FirstTokenWatch, unwatched } from './collapse.ts'
+import { aheadSchema, type CollectedAhead } from './collected.ts'
 import type { AdamWState } from './optimizer.ts'
 
 /** Learned log Z(X) of one prompt with its own Adam state, for trajectory balance. */
@@ -23,6 +24,8 @@ export type TrainingState = {
   buffer: ReplayBuffer
   logPartitions: Record<string, LearnedPartition>
   firstToken: FirstTokenWatch
+  /** What the next step learns from, where that was collected while this one learned. */
+  ahead?: CollectedAhead[]
   /** β of PPO's KL penalty; absent before its first step, and of other methods. */
   klCoefficient?: number
   /** The training of the reference model's own adapter, in expectation-maximisation. */
@@ -53,6 +56,7 @@ const single = z.strictObject({
   firstToken: z
     .strictObject({ steps: z.number().int(), early: z.number(), lately: z.number(), warned: z.boolean() })
     .default(unwatched),
+  ahead: aheadSchema.optional(),
   klCoefficient: z.number().optional(),
 })
 const jsonSchema = single.extend({ reference: single.optional() })
@@ -67,6 +71,7 @@ export function packState({
   buffer,
   logPartitions,
   firstToken,
+  ahead,
   klCoefficient,
   reference,
 }: TrainingState): {
@@ -94,6 +99,7 @@ export function packState({
         buffer,
         logPartitions,
         firstToken,
+        ahead,
         klCoefficient,
         reference: inner?.json,
       }),

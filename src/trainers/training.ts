@@ -1,5 +1,5 @@
 /** @file What a training consists of, checked before any work, and the state that it begins with. */
-import { chooseTargets, initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
+import { chooseTargets, copyAdapter, initialAdapter, type LoraAdapter } from '../adapters/lora.ts'
 import { schedule, warmUp } from '../gflownet/schedules.ts'
 import { everyWeightOf } from '../models/every-weight.ts'
 import type { LanguageModel } from '../models/language-model.ts'
@@ -7,10 +7,12 @@ import { type Random, seededRandom } from '../random.ts'
 import type { Reward } from '../rewards/reward.ts'
 import { bindTool, type Tool } from '../sampling/tools.ts'
 import { unwatched } from './collapse.ts'
+import type { Collected } from './collected.ts'
 import type { TrainingConfig } from './config.ts'
 import type { Warning } from './events.ts'
-import { type Collected, type Method, type Run, rewardContext } from './methods/method.ts'
+import { type Method, type Run, rewardContext } from './methods/method.ts'
 import { type AdamW, adamW } from './optimizer.ts'
+import { warnOfOneLane } from './overlap.ts'
 import { type PromptInput, resolvePrompts, supportOf } from './prompts.ts'
 import type { TrainingState } from './state.ts'
 
@@ -70,7 +72,7 @@ export async function beginTraining(
   given?: LoraAdapter,
 ): Promise<{ state: TrainingState; warnings: Warning[] }> {
   const { buffer, critic = {}, warning: another } = await method.begin(run)
-  const adapter = given ? copyOf(given) : freshAdapter(run.model, run.config, run.random)
+  const adapter = given ? copyAdapter(given) : freshAdapter(run.model, run.config, run.random)
   const state: TrainingState = {
     step: 0,
     seed: run.config.seed,
@@ -81,16 +83,9 @@ export async function beginTraining(
     logPartitions: {},
     firstToken: unwatched,
   }
-  return { state, warnings: [warning, another].filter((warning) => warning !== undefined) }
+  const warnings = [warning, another, warnOfOneLane(run.config, run.model.lanes)]
+  return { state, warnings: warnings.filter((warning) => warning !== undefined) }
 }
-
-/** Training overwrites its arrays; what the caller gave stays as it is. */
-const copyOf = ({ config, weights }: LoraAdapter): LoraAdapter => ({
-  config,
-  weights: Object.fromEntries(
-    Object.entries(weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
-  ),
-})
 
 function freshAdapter(model: LanguageModel, config: TrainingConfig, random: Random): LoraAdapter {
   if (config.parameters === 'all') return everyWeightOf(model)

@@ -4,9 +4,10 @@ import type { Lane } from '../../models/lane.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { type AskedPrefixes, rewarded } from '../checked-rewards.ts'
+import type { Collected } from '../collected.ts'
 import type { Prompt } from '../prompts.ts'
 import type { TrainingState } from '../state.ts'
-import { type Collected, modelFor, type Run } from './method.ts'
+import { modelFor, type Run } from './method.ts'
 
 /**
  * A latent for each temperature, drawn from the state's policy; equal steps and places draw the same numbers.

@@ -1,22 +1,19 @@
 /** @file GFlowNet fine-tuning (Hu et al. 2024, section 3): sample, reward, replay, learn by the objective. */
-import { learnStep } from '../../gflownet/learn-step.ts'
+import type { LoraAdapter } from '../../adapters/lora.ts'
+import { type Learner, learnStep, openLearnStep } from '../../gflownet/learn-step.ts'
 import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import { schedule } from '../../gflownet/schedules.ts'
-import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
 import { drawRewarded } from './draw-rewarded.ts'
-import { type Collected, type Method, modelFor, type Run } from './method.ts'
+import { type Method, modelFor, type Run } from './method.ts'
 
-/** `replayed`: for each update of the step, latents of the buffer besides the fresh ones. */
-type Batch = Collected & { replayed: Trajectory[][]; temperature: number }
-
-export const gflownet: Method<Batch> = {
+export const gflownet: Method = {
   rounds: ({ updatesPerStep }) => updatesPerStep,
   offPolicy: true,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
@@ -40,25 +37,22 @@ export const gflownet: Method<Batch> = {
     const replayed = Array.from({ length: config.updatesPerStep }, (_, update) =>
       draw(buffer, prompt.name, { count: counts.replay, temperature }, random.at('replay', step, place, update)),
     )
-    return { prompt, fresh: counted, seconds, replayed, temperature }
+    return { prompt, fresh: counted, seconds, replayed }
   },
 
-  learn: (lane, run, { adapter, logPartitions }, batch, update) => {
-    const { support, config } = run
-    const { prompt, fresh, replayed, temperature } = batch
-    const all = [...fresh, ...replayed[update]]
-    return learnStep(
-      lane,
-      { model: modelFor('learning', run), adapter, support, objective: config.objective },
-      {
-        prompt: prompt.tokens,
-        latents: all.map(({ tokens }) => tokens),
-        inserted: all.map(({ inserted = [] }) => inserted),
-        logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
-        inclusion: all.map(({ inclusion }) => inclusion),
-        logPartition: logPartitions[prompt.name]?.value ?? 0,
-      },
-    )
+  openLearning: (lane, run, { adapter }) => openLearnStep(lane, learner(run, adapter)),
+
+  learn: (lane, run, { step, adapter, logPartitions }, { prompt, fresh, replayed }, update) => {
+    const all = [...fresh, ...(replayed?.[update] ?? [])]
+    const temperature = run.rewardTemperature(step)
+    return learnStep(lane, learner(run, adapter), {
+      prompt: prompt.tokens,
+      latents: all.map(({ tokens }) => tokens),
+      inserted: all.map(({ inserted = [] }) => inserted),
+      logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
+      inclusion: all.map(({ inclusion }) => inclusion),
+      logPartition: logPartitions[prompt.name]?.value ?? 0,
+    })
   },
 
   remember: ({ config }: Run, state, results) => {
@@ -74,6 +68,13 @@ export const gflownet: Method<Batch> = {
     return { buffer, logPartitions }
   },
 }
+
+const learner = (run: Run, adapter: LoraAdapter): Learner => ({
+  model: modelFor('learning', run),
+  adapter,
+  support: run.support,
+  objective: run.config.objective,
+})
 
 /** For each latent which of its inner prefixes are asked for their rewards: each with the same probability, on its own. */
 const drawPrefixes = (latents: readonly Latent[], fraction: number, draws: Draws): ReadonlySet<number>[] =>

@@ -1,6 +1,8 @@
 /** @file The table of ways to learn. */
+
+import type { Collected } from '../collected.ts'
 import { gflownet } from './gflownet.ts'
-import type { Collected, Method } from './method.ts'
+import type { Method } from './method.ts'
 import type { MethodName } from './names.ts'
 import { ppo } from './ppo.ts'
 import { sft } from './sft.ts'

@@ -5,7 +5,6 @@
 import type { LoraAdapter } from '../../adapters/lora.ts'
 import type { LearnResult } from '../../gflownet/learn-step.ts'
 import type { ReplayBuffer } from '../../gflownet/replay-buffer.ts'
-import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { ModelDescription } from '../../models/architecture.ts'
 import type { Lane } from '../../models/lane.ts'
 import type { LanguageModel } from '../../models/language-model.ts'
@@ -14,6 +13,7 @@ import type { RewardContext } from '../../rewards/reward.ts'
 import type { NamedTensors } from '../../runtime/host-tensor.ts'
 import type { Support } from '../../sampling/support.ts'
 import type { BoundTool } from '../../sampling/tools.ts'
+import type { Collected } from '../collected.ts'
 import type { TrainingConfig } from '../config.ts'
 import type { Warning } from '../events.ts'
 import type { Prompt } from '../prompts.ts'
@@ -33,14 +33,6 @@ export type Run = {
   learningRate: (step: number) => number
 }
 
-/** What one prompt's part of a step is learned from. */
-export type Collected = {
-  prompt: Prompt
-  /** The latents that were sampled (or, where nothing is, learned from) in this step. */
-  fresh: Trajectory[]
-  seconds: { sample: number; reward: number }
-}
-
 /** What was learned from it; scores are those of the fresh latents first. */
 export type Learned = LearnResult & {
   /** Further figures of the method, as group/quantity, besides `StepMetrics`. */
@@ -55,7 +47,7 @@ export type Beginning = { buffer: ReplayBuffer; critic?: NamedTensors; warning?:
 export type Method<Batch extends Collected = Collected> = {
   /** Updates that a step makes with what it collected. */
   rounds: (config: TrainingConfig) => number
-  /** Is what it learns right wherever its latents come from? Else they are sampled by the exact policy. */
+  /** Is what it learns right wherever its latents come from? Else they are sampled by the policy as it is. */
   offPolicy?: true
   /** Does it learn without rewards? Then prompts may come without one, and none is asked. */
   withoutRewards?: true
@@ -64,6 +56,8 @@ export type Method<Batch extends Collected = Collected> = {
   /** @throws UserError, before any work, where a run cannot be trained in this way */
   begin: (run: Run) => Promise<Beginning>
   collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
+  /** Opens what `learn` runs, before it is asked. */
+  openLearning?: (lane: Lane, run: Run, state: TrainingState) => Promise<void>
   /** Gradients have the names of the adapter's matrices and of the critic's. */
   learn: (lane: Lane, run: Run, state: TrainingState, batch: Batch, round: number) => Promise<Learned>
   /** Has the policy moved so far from the one that drew the samples that what a further round learned of them is not followed? */

@@ -19,9 +19,10 @@ import { ppoLearnStep } from '../../ppo/learn-step.ts'
 import { scoreWithValues } from '../../ppo/score-with-values.ts'
 import { initialValueHead } from '../../ppo/value-head.ts'
 import { mean } from '../../sums.ts'
+import type { Collected } from '../collected.ts'
 import type { TrainingState } from '../state.ts'
 import { drawRewarded } from './draw-rewarded.ts'
-import type { Collected, Method, Run } from './method.ts'
+import type { Method, Run } from './method.ts'
 
 type Batch = Collected & { latents: PromptLatents; sampled: SampledActions[]; targets: ActionTargets[] }
 
