@@ -8,6 +8,8 @@ type Ours = {
   options: TrainingOptions
   /** How the model is held while it trains; default: float32, as it is judged. */
   weights?: Storage
+  /** Into how many the threads are divided; default: one. */
+  lanes?: number
 }
 
 const ours = {
@@ -15,6 +17,8 @@ const ours = {
   'half-precision weights': { options: {}, weights: 'float16' },
   'int8 rollouts': { options: { rollouts: 'int8' } },
   'int8 products': { options: { rollouts: 'int8', scoring: 'int8', learning: 'int8' } },
+  /** A step is sampled and scored while the one before learns. */
+  overlap: { options: { overlap: true }, lanes: 2 },
   'a quarter of the prefixes': { options: { prefixFraction: 0.25 } },
   /** Trajectory balance without log Z: no inner prefix is asked for its reward. */
   'whole latents': { options: { objective: { name: 'log-partition-variance' } } },
@@ -23,19 +27,21 @@ const ours = {
   'more latents': { options: { samplesPerPrompt: 256 } },
 } as const satisfies Record<string, Ours>
 
+const cheaper = { ...ours['int8 products'].options, ...ours.overlap.options }
+
 /** Together what pays on a problem. */
 const all: Record<ProblemName, Ours> = {
-  'random-numbers': ours['int8 products'],
-  infilling: { options: { ...ours['int8 products'].options, ...ours['whole latents'].options } },
+  'random-numbers': { options: cheaper, lanes: 2 },
+  infilling: { options: { ...cheaper, ...ours['whole latents'].options }, lanes: 2 },
 }
 
 type OursName = keyof typeof ours
 export type ContestantName = 'paper' | OursName | 'all'
 export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), 'all'] as const
 
-/** The options of a contestant, where a problem has these, and how it holds the model. The paper's has those of plain. */
+/** The options of a contestant, where a problem has these, and how it holds the model and the threads. The paper's has those of plain. */
 export function settingOf(name: ContestantName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
   const contestant: Ours = name === 'all' ? all[problem] : ours[name === 'paper' ? 'plain' : name]
-  const { options: own, weights = 'float32' } = contestant
-  return { options: { ...withDefaults(options, own), steps: options.steps }, weights }
+  const { options: own, weights = 'float32', lanes } = contestant
+  return { options: { ...withDefaults(options, own), steps: options.steps }, held: { weights, lanes } }
 }

@@ -9,9 +9,8 @@ import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { wholeNumber } from '../../src/cli/options.ts'
 import { writePicture } from '../../src/evaluation/pictures/render.ts'
 import { writeJson } from '../../src/files.ts'
-import { loadLanguageModel } from '../../src/models/language-model.ts'
+import { type LoadOptions, loadLanguageModel } from '../../src/models/language-model.ts'
 import { grantedCores } from '../../src/runtime/threads.ts'
-import type { Storage } from '../../src/tensor/ops/stored.ts'
 import { machine } from '../machine.ts'
 import { findPython } from '../peers/python.ts'
 import { makeWorkFolder } from '../peers/work-folder.ts'
@@ -68,12 +67,12 @@ for (let seed = given.seed; seed < given.seed + given.seeds; seed++) {
   const start = await firstAdapter(model, problem, seed)
   for (const contestant of given.contestant) {
     if (contestant === 'paper' && !python) continue
-    const { options, weights } = settingOf(contestant, given.problem, problem.options)
+    const { options, held } = settingOf(contestant, given.problem, problem.options)
     const setting = { options, seed, start, snapshots: judgedSteps(options.steps) }
     const taken =
       contestant === 'paper'
         ? await trainPaper(python!, { model, folder }, problem, setting)
-        : await ours(setting, weights)
+        : await ours(setting, held)
     tell(`${contestant}, seed ${seed}: ${taken.snapshots.at(-1)!.seconds.toFixed(1)} s`)
     runs.push({ contestant, seed, snapshots: taken.snapshots })
     samplers.push(taken.adapter)
@@ -94,12 +93,12 @@ if (given.picture) {
 }
 
 /** A run of ours, with a model of its own: each opens its sessions, as the first does. */
-async function ours(setting: Setting, weights: Storage) {
-  const held = await loadLanguageModel(given.model, { weights })
+async function ours(setting: Setting, held: Pick<LoadOptions, 'weights' | 'lanes'>) {
+  const model = await loadLanguageModel(given.model, held)
   try {
-    return await trainOurs(held, problem, setting)
+    return await trainOurs(model, problem, setting)
   } finally {
-    await held.dispose()
+    await model.dispose()
   }
 }
 

@@ -5,7 +5,7 @@
  * and another of the transposed matrices where gradients flow.
  */
 import type { Derivation, Program } from '../runtime/session.ts'
-import { storedValues, toIntegers, transpose } from '../tensor/ops/index.ts'
+import { storedValues, toIntegers, toIntegersBack } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
@@ -50,7 +50,7 @@ const copyProgram = (model: ModelDescription, way: Way): Program =>
     Object.fromEntries(
       copiedMatrices(model, way).flatMap(({ name }): [string, Tensor][] => {
         const matrix = storedValues(matrixOf(model, inputs, name))
-        const { values, scale } = toIntegers(way === 'forward' ? matrix : transpose(matrix, [1, 0]))
+        const { values, scale } = way === 'forward' ? toIntegers(matrix) : toIntegersBack(matrix)
         return [
           [`${name}${integerParts[way][0]}`, values],
           [`${name}${integerParts[way][1]}`, scale],

@@ -56,7 +56,8 @@ export async function openLanes(
     for (const [i, runtime] of runtimes.entries())
       Object.assign(resident[i], await runtime.upload({ [name]: tensor }, { move: i === count - 1 }))
 
-  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i], promptBytes / count))
+  const madeBefore: MadeBefore = new Map()
+  const free = runtimes.map((runtime, i) => openLane(runtime, resident[i], promptBytes / count, madeBefore))
   const waiting: ((lane: Lane) => void)[] = []
   const release = (lane: Lane) => {
     const next = waiting.shift()
@@ -92,23 +93,33 @@ export async function openLanes(
 /** Adapters that a lane holds. */
 const ADAPTERS = 2
 
-function openLane(runtime: Runtime, weights: Record<string, ResidentTensor>, promptBytes: number): Lane {
+/** Read what a lane has made of the weights, by the names of what makes it. */
+type MadeBefore = Map<string, () => Promise<NamedTensors>>
+
+function openLane(
+  runtime: Runtime,
+  weights: Record<string, ResidentTensor>,
+  promptBytes: number,
+  madeBefore: MadeBefore,
+): Lane {
   const sessions = new Map<string, Promise<Session>>()
   const shared = new Map<string, Promise<Record<string, ResidentTensor>>>() // by the names of what makes them
   const boundTo = ({ inputs }: Program, from = weights) =>
     Object.fromEntries(Object.entries(from).filter(([name]) => name in inputs))
-  const results = async ({ build }: Derivation) => {
+  const results = ({ build }: Derivation) => {
     const program = build()
-    const making = await runtime.open(program, boundTo(program))
-    const { kept } = await making.run({}, program.outputs)
-    await making.dispose()
-    return kept
+    return runtime.make(program, boundTo(program))
   }
+  /** What another lane has made is copied from there. */
+  const fromOthers = async (read: () => Promise<NamedTensors>) => runtime.upload(await read(), { move: true })
   const sharedBy = (derivation: Derivation) => {
-    const known = shared.get(derivation.name)
+    const { name } = derivation
+    const known = shared.get(name)
     if (known) return known
-    const made = results(derivation)
-    shared.set(derivation.name, made)
+    const read = madeBefore.get(name)
+    const made = read ? fromOthers(read) : results(derivation)
+    shared.set(name, made)
+    if (!read) madeBefore.set(name, async () => runtime.read(await made))
     return made
   }
   const openProgram = async (program: Program): Promise<Session> => {

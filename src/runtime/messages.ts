@@ -5,15 +5,17 @@ import type { Device } from './providers.ts'
 /** Where a session runs, on how many threads, and the folder of graphs that were optimised before, if there is one. */
 export type Placement = { device: Device; threads: number; graphCache?: string }
 
+/** A program, and which tensors are given to it whenever it runs, or are part of it. */
+export type Opening = { name: string; bytes: Uint8Array } & Record<'bound' | 'constants', Record<string, number>> &
+  Placement
+
 /** Resident tensors and sessions are known by numbers that the main thread chooses. */
 export type Request = { id: number } & (
   | { kind: 'upload'; residents: number[]; tensors: HostTensor[] }
   | { kind: 'release'; residents: number[] }
-  | ({ kind: 'open'; session: number; name: string; bytes: Uint8Array } & Record<
-      'bound' | 'constants',
-      Record<string, number>
-    > &
-      Placement)
+  | { kind: 'read'; residents: Record<string, number> }
+  | ({ kind: 'open'; session: number } & Opening)
+  | ({ kind: 'make'; keep: Record<string, number> } & Opening)
   | { kind: 'run'; session: number; inputs: [name: string, value: HostTensor | number][]; keep: Record<string, number> }
   | { kind: 'close'; session: number }
   | { kind: 'end' }

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { graphCacheFolder } from './graph-folder.ts'
 import type { HostTensor, NamedTensors } from './host-tensor.ts'
-import type { Placement, Reply, RequestBody, RunReply } from './messages.ts'
+import type { Opening, Placement, Reply, RequestBody, RunReply } from './messages.ts'
 import { checkInputs, type Program, type ResidentTensor, type Runtime, type Session } from './session.ts'
 import { grantedCores } from './threads.ts'
 
@@ -50,6 +50,16 @@ export function openRuntime({
       worker.postMessage({ id, ...body }, transfer)
     })
 
+  const opening = (
+    { name, bytes }: Program,
+    bound: Record<string, ResidentTensor>,
+    constants: Record<string, ResidentTensor>,
+  ): Opening => ({
+    ...{ name, bytes, device, threads, graphCache },
+    ...{ bound: numbersOf(bound), constants: numbersOf(constants) },
+  })
+  const namesToKeep = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, ++lastId]))
+
   return {
     async upload(tensors: NamedTensors, { move = false } = {}) {
       const entries = Object.entries(tensors)
@@ -67,17 +77,25 @@ export function openRuntime({
     async release(tensors) {
       await ask({ kind: 'release', residents: [...tensors].map(({ resident }) => resident) })
     },
+    async read(tensors) {
+      const reply = await ask({ kind: 'read', residents: numbersOf(tensors) })
+      return reply!.outputs
+    },
+    async make(program, bound) {
+      checkInputs(program, bound)
+      const keptAs = namesToKeep(program.outputs)
+      const reply = await ask({ kind: 'make', keep: keptAs, ...opening(program, bound, {}) })
+      return residentsOf(reply!.kept, keptAs)
+    },
     async open(program, bound = {}, constants = {}): Promise<Session> {
       const session = ++lastId
-      const { name, bytes } = program
       const isThere = (input: string) => input in bound || input in constants
       const [there, asked] = [true, false].map((side) => ({
-        name,
+        name: program.name,
         inputs: Object.fromEntries(Object.entries(program.inputs).filter(([input]) => isThere(input) === side)),
       }))
       checkInputs(there, { ...bound, ...constants })
-      const given = { bound: numbersOf(bound), constants: numbersOf(constants) }
-      await ask({ kind: 'open', session, name, bytes, ...given, device, threads, graphCache })
+      await ask({ kind: 'open', session, ...opening(program, bound, constants) })
       return {
         run: (inputs, keep = []) => run(asked, session, inputs, keep),
         dispose: async () => void (await ask({ kind: 'close', session })),
@@ -99,17 +117,19 @@ export function openRuntime({
     keep: readonly string[],
   ) {
     checkInputs(asked, inputs)
-    const keptAs = Object.fromEntries(keep.map((name) => [name, ++lastId]))
+    const keptAs = namesToKeep(keep)
     const values = Object.keys(asked.inputs).map((name): [string, HostTensor | number] => {
       const value = inputs[name]
       return [name, 'resident' in value ? value.resident : value]
     })
     const reply = await ask({ kind: 'run', session, inputs: values, keep: keptAs })
     const { outputs, kept } = reply!
-    const residents = Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }])
-    return { outputs, kept: Object.fromEntries(residents) as Record<string, ResidentTensor> }
+    return { outputs, kept: residentsOf(kept, keptAs) }
   }
 }
+
+const residentsOf = (kept: RunReply['kept'], keptAs: Record<string, number>): Record<string, ResidentTensor> =>
+  Object.fromEntries(Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }]))
 
 const numbersOf = (tensors: Record<string, ResidentTensor>): Record<string, number> =>
   Object.fromEntries(Object.entries(tensors).map(([name, { resident }]) => [name, resident]))

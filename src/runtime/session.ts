@@ -37,6 +37,13 @@ export type Runtime = {
   /** Brings tensors to where programs run: a copy, or with `move` the memory itself, which is then gone here. */
   upload(tensors: NamedTensors, options?: { move?: boolean }): Promise<Record<string, ResidentTensor>>
   release(tensors: Iterable<ResidentTensor>): Promise<void>
+  /** Copies of tensors that are where programs run. */
+  read(tensors: Record<string, ResidentTensor>): Promise<NamedTensors>
+  /**
+   * Runs a program once, of what is bound. All that it gives stays where programs run, its session does not.
+   * @throws Error where an input is missing or has another type than the program declares
+   */
+  make(program: Program, bound: Record<string, ResidentTensor>): Promise<Record<string, ResidentTensor>>
   /**
    * Prepares a program; `bound` values are given at every run, `constants` become part of it and may then be released.
    * @throws Error where one of them has another type than the program declares

@@ -5,8 +5,8 @@
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import * as ort from 'onnxruntime-node'
 import { openOptimised } from './graph-cache.ts'
-import type { DType, HostTensor } from './host-tensor.ts'
-import type { Reply, Request, RunReply } from './messages.ts'
+import type { DType, HostTensor, NamedTensors } from './host-tensor.ts'
+import type { Opening, Reply, Request, RunReply } from './messages.ts'
 import { providersOf } from './providers.ts'
 
 type OpenSession = { session: ort.InferenceSession; name: string; bound: Record<string, ort.Tensor> }
@@ -32,7 +32,7 @@ function reply(message: Reply) {
 /** The runtime's message with the program's name before it: a node's number alone says little. */
 function describe(request: Request, error: Error): string {
   const name =
-    request.kind === 'open' ? request.name : request.kind === 'run' ? sessions.get(request.session)?.name : undefined
+    'bytes' in request ? request.name : request.kind === 'run' ? sessions.get(request.session)?.name : undefined
   return name ? `${name}: ${error.message}` : error.message
 }
 
@@ -47,27 +47,24 @@ async function handle(request: Request): Promise<RunReply | undefined> {
         residents.delete(id)
       }
       return
-    case 'open': {
-      const options: ort.InferenceSession.SessionOptions = {
-        executionProviders: providersOf(request.device),
-        intraOpNumThreads: request.threads,
-        // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
-        enableMemPattern: false,
-        // A sampling step has thousands of short operations, and waking a thread takes as long as one. Threads that wait in a loop
-        // for longer than that take the cores from other lanes and programs.
-        extra: { session: { intra_op: { spin_duration_us: '50' } } },
-        logSeverityLevel: 4,
-        externalData: Object.entries(request.constants).map(([path, id]) => ({ path, data: bytesOf(residentOf(id)) })),
-      }
-      // Other devices compile what the file would hold, and weights that are part of a graph would be written with it.
-      const isKept = request.device === 'cpu' && Object.keys(request.constants).length === 0
-      const session = await openOptimised(request.bytes, options, isKept ? request.graphCache : undefined)
-      const bound = Object.fromEntries(Object.entries(request.bound).map(([name, id]) => [name, residentOf(id)]))
-      sessions.set(request.session, { session, name: request.name, bound })
+    case 'read':
+      return { outputs: copiesOf(request.residents), kept: {} }
+    case 'open':
+      sessions.set(request.session, await open(request))
       return
+    case 'make': {
+      const opened = await open(request)
+      try {
+        return await run(opened, [], request.keep)
+      } finally {
+        await opened.session.release()
+      }
     }
-    case 'run':
-      return run(request)
+    case 'run': {
+      const opened = sessions.get(request.session)
+      if (!opened) throw new Error('the session is closed')
+      return run(opened, request.inputs, request.keep)
+    }
     case 'close':
       await sessions.get(request.session)?.session.release()
       sessions.delete(request.session)
@@ -77,16 +74,34 @@ async function handle(request: Request): Promise<RunReply | undefined> {
   }
 }
 
-async function run(request: Extract<Request, { kind: 'run' }>): Promise<RunReply> {
-  const open = sessions.get(request.session)
-  if (!open) throw new Error('the session is closed')
-  const feeds = { ...open.bound }
-  for (const [name, value] of request.inputs)
-    feeds[name] = typeof value === 'number' ? residentOf(value) : toRuntime(value)
-  const results = await open.session.run(feeds)
+async function open({ name, bytes, bound, constants, device, threads, graphCache }: Opening): Promise<OpenSession> {
+  const options: ort.InferenceSession.SessionOptions = {
+    executionProviders: providersOf(device),
+    intraOpNumThreads: threads,
+    // With the memory pattern on, every new combination of sizes adds a plan that is kept for ever.
+    enableMemPattern: false,
+    // A sampling step has thousands of short operations, and waking a thread takes as long as one. Threads that wait in a loop
+    // for longer than that take the cores from other lanes and programs.
+    extra: { session: { intra_op: { spin_duration_us: '50' } } },
+    logSeverityLevel: 4,
+    externalData: Object.entries(constants).map(([path, id]) => ({ path, data: bytesOf(residentOf(id)) })),
+  }
+  // Other devices compile what the file would hold, and weights that are part of a graph would be written with it.
+  const isKept = device === 'cpu' && Object.keys(constants).length === 0
+  const session = await openOptimised(bytes, options, isKept ? graphCache : undefined)
+  return { session, name, bound: Object.fromEntries(Object.entries(bound).map(([name, id]) => [name, residentOf(id)])) }
+}
+
+async function run(
+  { session, bound }: OpenSession,
+  inputs: readonly [name: string, value: HostTensor | number][],
+  keep: Record<string, number>,
+): Promise<RunReply> {
+  const feeds = { ...bound }
+  for (const [name, value] of inputs) feeds[name] = typeof value === 'number' ? residentOf(value) : toRuntime(value)
   const reply: RunReply = { outputs: {}, kept: {} }
-  for (const [name, tensor] of Object.entries(results)) {
-    const keptAs = request.keep[name]
+  for (const [name, tensor] of Object.entries(await session.run(feeds))) {
+    const keptAs = keep[name]
     if (keptAs === undefined) reply.outputs[name] = toHost(tensor)
     else {
       residents.set(keptAs, tensor)
@@ -95,6 +110,14 @@ async function run(request: Extract<Request, { kind: 'run' }>): Promise<RunReply
   }
   return reply
 }
+
+const copiesOf = (ids: Record<string, number>): NamedTensors =>
+  Object.fromEntries(
+    Object.entries(ids).map(([name, id]) => {
+      const tensor = toHost(residentOf(id))
+      return [name, { ...tensor, data: tensor.data.slice() }]
+    }),
+  )
 
 function residentOf(id: number): ort.Tensor {
   const tensor = residents.get(id)

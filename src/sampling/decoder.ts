@@ -36,8 +36,11 @@ type Feeds = Record<string, HostTensor>
 
 /** The rows of one prompt. Before the first `advance` there is one row: the prompt itself. */
 export type Decoder = {
-  /** The readout after the prompt. Asked once, before any `advance`. */
-  start(feeds: Feeds): Promise<NamedTensors>
+  /**
+   * The readout after the prompt. Asked once, before any `advance`.
+   * @param goesOn  rows will be advanced: what does it is opened together with what reads the prompt
+   */
+  start(feeds: Feeds, options?: { goesOn: boolean }): Promise<NamedTensors>
   /**
    * The readout after more tokens for each of some rows, which are then all the rows that there are.
    * @param parents  [rows], which of the rows before each continues; a row that none continues is gone
@@ -79,16 +82,25 @@ export async function withDecoder<Result>(
   let rowCache: Record<string, ResidentTensor> = {}
   let places: readonly boolean[][] = [[]] // [rows][steps], does a token stand at this place of the cache?
 
+  const advancing = () =>
+    lane.session(`decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${key}`, () =>
+      decodeProgram(model, readout, { lora, int8, ragged }),
+    )
+
   const decoder: Decoder = {
-    async start(feeds) {
+    async start(feeds, { goesOn } = { goesOn: false }) {
       const last = int64([1], [prompt.length - 1])
       if (read) {
         const session = await lane.session(`readout ${readout.name}`, () => readoutProgram(model, readout))
         return (await session.run({ hidden: read.promptHidden, last, ...feeds })).outputs
       }
-      const session = await lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
+      const prefill = lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
+      if (goesOn) advancing().catch(() => {}) // `advance` says what is wrong with it
       const given = { promptTokens: vector(prompt), last }
-      const { outputs, kept } = await session.run({ ...matrices, ...given, ...feeds }, cacheNames(model, 'prompt'))
+      const { outputs, kept } = await (await prefill).run(
+        { ...matrices, ...given, ...feeds },
+        cacheNames(model, 'prompt'),
+      )
       promptCache = kept
       Object.assign(inputs, promptCache)
       return outputs
@@ -98,9 +110,7 @@ export async function withDecoder<Result>(
       const { first, rows, places: newPlaces } = packRows(tokens)
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
-      const session = await lane.session(`decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${key}`, () =>
-        decodeProgram(model, readout, { lora, int8, ragged }),
-      )
+      const session = await advancing()
       const given = {
         keep: vector(parents),
         newTokens: vector(tokens.flat()),

@@ -86,7 +86,9 @@ export async function sampleWithTool(
       return { readers: values.map(({ row }) => row), at: values.map(({ temperature }) => temperature), of }
     }
     const { at, of } = distributions()
-    let { drawn } = await decoder.start(choice(0, at, of))
+    let { drawn } = await decoder.start(choice(0, at, of), {
+      goesOn: beginnings !== undefined || support.maxTokens > 1,
+    })
     const advance = async (continuations: readonly Continuation[], actions: number) => {
       const { values, idOf } = distinct<Continuation>() // latents that are equal so far are one row
       rowOf = continuations.map(idOf)

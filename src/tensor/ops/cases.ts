@@ -306,22 +306,24 @@ export const cases: OpCase[] = [
     ],
     differentiable: [],
   },
-  {
-    op: 'turned',
-    inputs: { x: float32([2, 2], [3, 1, -2, 5]) },
-    build: ({ x }) => ops.turnedOp([x], undefined),
-    expected: [4, 2, 3, -7].map((value) => value / Math.SQRT2),
-  },
-  {
-    op: 'roundedRows', // times its scale, which differs between processors; the second row is all zeros
-    inputs: { x: float32([3, 2], [2, -2, 0, 0, -0.3, 0]) },
-    build: ({ x }) => {
-      const [rows, scale] = ops.roundedRowsOp.all([x], undefined)
-      return ops.mul(ops.toFloat(rows), ops.reshape(scale, [3, 1]))
+  ...([0, 1] as const).flatMap((axis): OpCase[] => [
+    {
+      op: 'turned',
+      inputs: { x: float32([2, 2], [3, 1, -2, 5]) },
+      build: ({ x }) => ops.turnedOp([x], { axis }),
+      expected: (axis === 1 ? [4, 2, 3, -7] : [1, 6, 5, -4]).map((value) => value / Math.SQRT2),
     },
-    expected: [2, -2, 0, 0, -0.3, 0],
-    differentiable: [],
-  },
+    {
+      op: 'rounded', // times its scale, which differs between processors; one row or column is all zeros
+      inputs: { x: axis === 1 ? float32([3, 2], [2, -2, 0, 0, -0.3, 0]) : float32([2, 3], [2, 0, -0.3, -2, 0, 0]) },
+      build: ({ x }) => {
+        const [whole, scale] = ops.roundedOp.all([x], { axis })
+        return ops.mul(ops.toFloat(whole), ops.reshape(scale, axis === 1 ? [3, 1] : [1, 3]))
+      },
+      expected: axis === 1 ? [2, -2, 0, 0, -0.3, 0] : [2, 0, -0.3, -2, 0, 0],
+      differentiable: [],
+    },
+  ]),
   unary(
     'checkpoint',
     (x) => ops.checkpoint(x, 'layer'),

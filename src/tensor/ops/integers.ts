@@ -51,7 +51,7 @@ export type RoundedRows = { rows: string; largest: string; zero: string }
 export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRows {
   const [count, columns] = shape as [Dim, number]
   const float = (value: string, ...shape: Dim[]) => onnx.declare(value, { shape, dtype: 'float32' })
-  const whole = turnRows(onnx, x, shape)
+  const whole = turn(onnx, x, shape, { axis: 1 })
   const lastAxis = onnx.constant(int64([1], [1]))
   const magnitudes = float(onnx.node('Abs', [whole]), count, columns)
   const extreme = float(onnx.node('ReduceMax', [magnitudes, lastAxis], { keepdims: 1 }), count, 1)
@@ -75,47 +75,60 @@ export function productOfRounded(
   return float(onnx.node('Mul', [float(parts), largest]))
 }
 
-export const roundedRowsOp = defineOp('roundedRows', {
-  outputs: ([{ shape }]) => [
+type Along = { axis: 0 | 1 }
+
+/** A matrix as whole numbers along an axis, [rows, columns], and what a whole number is worth, for each place of the other axis. */
+export const roundedOp = defineOp<Along>('rounded', {
+  outputs: ([{ shape }], { axis }) => [
     { shape, dtype: 'int8' },
-    { shape: [shape[0]], dtype: 'float32' },
+    { shape: [shape[1 - axis]], dtype: 'float32' },
   ],
-  emit: (onnx, [matrix]) => {
-    const lastAxis = onnx.constant(int64([1], [1]))
-    const extreme = (type: string) => onnx.node(type, [matrix, lastAxis], { keepdims: 0 })
+  emit: (onnx, [matrix], { axis }) => {
+    const axes = onnx.constant(int64([1], [axis]))
+    const extreme = (type: string) => onnx.node(type, [matrix, axes], { keepdims: 0 })
     const magnitude = onnx.node('Max', [extreme('ReduceMax'), onnx.node('Neg', [extreme('ReduceMin')])])
     const scale = onnx.node('Max', [onnx.node('Div', [magnitude, largest(onnx)]), number(onnx, TINY)])
-    const to = { axis: 0, output_dtype: onnx.dataType('int8') }
-    return [onnx.node('QuantizeLinear', [matrix, scale], to), scale]
+    const to = { output_dtype: onnx.dataType('int8') }
+    // With a scale for each column QuantizeLinear would take elements one by one.
+    return axis === 1
+      ? [onnx.node('QuantizeLinear', [matrix, scale], { ...to, axis: 0 }), scale]
+      : [onnx.node('QuantizeLinear', [onnx.node('Div', [matrix, scale]), number(onnx, 1)], to), scale]
   },
   gradient: 'none',
 })
 
-/** A matrix [outputs, inputs] as `integerProduct` wants it. */
+/** A matrix M [outputs, inputs] as `integerProduct` wants it for x · Mᵀ. */
 export function toIntegers(matrix: Tensor): Integers {
-  const [rows, scale] = roundedRowsOp.all([turnedOp([matrix], undefined)], undefined)
+  const [rows, scale] = roundedOp.all([turnedOp([matrix], { axis: 1 })], { axis: 1 })
   return { values: transpose(rows, [1, 0]), scale }
 }
 
-/** Each block of neighbours in a row times an orthogonal matrix that is its own inverse. */
-function turnRows(onnx: OnnxBuilder, x: string, shape: Shape): string {
-  const [count, columns] = shape as [Dim, number]
-  const turn = TURNS.find(({ size }) => columns % size === 0)
-  if (!turn) return x
-  const { size, by } = turn
-  const blocks: Shape = [productOfDims(count, columns / size), size]
-  const reshaped = (value: string, shape: Shape) => {
-    const sizes = onnx.constant(int64([2], [-1, Number(shape[1])]))
-    return onnx.declare(onnx.node('Reshape', [value, sizes]), { shape, dtype: 'float32' })
-  }
-  const around = onnx.node('MatMul', [reshaped(x, blocks), onnx.constant(by)])
-  return reshaped(onnx.declare(around, { shape: blocks, dtype: 'float32' }), shape)
+/** The same for x · M. */
+export function toIntegersBack(matrix: Tensor): Integers {
+  const [values, scale] = roundedOp.all([turnedOp([matrix], { axis: 0 })], { axis: 0 })
+  return { values, scale }
 }
 
-export const turnedOp: OpFunction<undefined> = defineOp('turned', {
+/** Each block of neighbours along an axis times an orthogonal matrix that is its own inverse. */
+function turn(onnx: OnnxBuilder, x: string, shape: Shape, { axis }: Along): string {
+  const [count, columns] = shape as [Dim, number]
+  const extent = Number(shape[axis])
+  const fitting = TURNS.find(({ size }) => extent % size === 0)
+  if (!fitting) return x
+  const { size, by } = fitting
+  const blocks: Shape = axis === 1 ? [productOfDims(count, columns / size), size] : [extent / size, size, columns]
+  const reshaped = (value: string, shape: Shape) => {
+    const sizes = onnx.constant(int64([shape.length], [-1, ...shape.slice(1).map(Number)]))
+    return onnx.declare(onnx.node('Reshape', [value, sizes]), { shape, dtype: 'float32' })
+  }
+  const factors = axis === 1 ? [reshaped(x, blocks), onnx.constant(by)] : [onnx.constant(by), reshaped(x, blocks)]
+  return reshaped(onnx.declare(onnx.node('MatMul', factors), { shape: blocks, dtype: 'float32' }), shape)
+}
+
+export const turnedOp: OpFunction<Along> = defineOp<Along>('turned', {
   outputs: ([x]) => [{ shape: x.shape, dtype: 'float32' }],
-  emit: (onnx, [x], _, { inputs }) => [turnRows(onnx, x, inputs[0].shape)],
-  gradient: ({ upstream }) => [turnedOp([upstream], undefined)],
+  emit: (onnx, [x], along, { inputs }) => [turn(onnx, x, inputs[0].shape, along)],
+  gradient: ({ upstream, attributes }) => [turnedOp([upstream], attributes)],
 })
 
 /** Sylvester's: signs by the number of bits that row and column have in common, over √size. */
