@@ -44,6 +44,8 @@ export type ConfigDescription = {
   weights: Record<string, readonly number[]>
   /** Linear layers that LoRA can adapt. */
   linears: readonly LinearLayer[]
+  /** Of these, those that read the same x, group by group, as `hiddenStates` asks for them: their int8 copies are one matrix. */
+  readers?: readonly (readonly string[])[]
   /** Last parts of module names that are adapted unless the user says otherwise. */
   defaultTargets: readonly string[]
   /** Name of the [vocabulary, width] matrix that turns hidden states into logits. */

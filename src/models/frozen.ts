@@ -3,10 +3,11 @@
  * are always float32: they are small, and norms need them exact.
  */
 import { trainedName } from '../adapters/every-weight.ts'
-import type { StoredMatrix } from '../tensor/ops/index.ts'
+import type { LinearLayer } from '../adapters/lora.ts'
+import type { IntegerMatrix, StoredMatrix } from '../tensor/ops/index.ts'
 import { fitsBlocks, type Storage, storedTypes } from '../tensor/ops/stored.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
-import type { ModelDescription } from './architecture.ts'
+import type { ConfigDescription, ModelDescription } from './architecture.ts'
 
 /**
  * How a weight is stored. At 4 bits only the linear layers are: the rows of embeddings and head are single tokens, which
@@ -44,12 +45,35 @@ export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>
   if (trained) return { storage: 'float32', shape, parts: [trained] }
   const storage = storageOf(model, name)
   const parts = Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`])
+  const integers = integersOf(inputs, name)
+  return { storage, shape, parts, ...(integers && { integers }) }
+}
+
+/** The linear layers of a model, those that read the same x together. */
+export function linearGroups({
+  linears,
+  readers = [],
+}: Pick<ConfigDescription, 'linears' | 'readers'>): LinearLayer[][] {
+  const groupOf = new Map(readers.flatMap((modules) => modules.map((module) => [module, modules[0]])))
+  const groups = new Map<string, LinearLayer[]>()
+  for (const layer of linears) {
+    const group = groupOf.get(layer.module) ?? layer.module
+    groups.set(group, [...(groups.get(group) ?? []), layer])
+  }
+  return [...groups.values()]
+}
+
+/** What the int8 copy of linear layers that read the same x is called, which is one matrix. */
+export const groupName = (modules: readonly string[]) => `${modules.join('+')}.weight`
+
+/** The int8 copy of a matrix, or of several that are one, from the inputs of a program; undefined where it has none. */
+export function integersOf(inputs: Record<string, Tensor>, name: string): IntegerMatrix | undefined {
   const copy = (way: keyof typeof integerParts) => {
     const [values, scale] = integerParts[way].map((part) => inputs[`${name}${part}`])
     return values && { values, scale }
   }
   const [forward, back] = [copy('forward'), copy('back')]
-  return { storage, shape, parts, ...(forward && { integers: { ...forward, back } }) }
+  return forward && { ...forward, back }
 }
 
 /** The same of a vector. */

@@ -9,7 +9,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { Architecture, ConfigDescription } from './architecture.ts'
 import { checkHeads, count, layerCount, parseModelConfig } from './model-config.ts'
-import { layerNames, linearsOf, linearWeights, normWeights, withoutPrefix } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights, readersOf, within, withoutPrefix } from './modules.ts'
 import { plainFrequencies } from './rotary.ts'
 
 const config = z.looseObject({
@@ -24,6 +24,9 @@ const config = z.looseObject({
   activation_function: activationName.default('gelu_new'),
   tie_word_embeddings: z.boolean().default(false),
 })
+
+/** What reads a layer's one norm. */
+const READERS = ['attn.q_proj', 'attn.k_proj', 'attn.v_proj', 'mlp.fc_in']
 
 export const gptj: Architecture = { modelType: 'gptj', aliases: withoutPrefix('transformer.'), describe }
 
@@ -66,6 +69,7 @@ function describe(json: unknown, where: string): ConfigDescription {
       'lm_head.bias': [c.vocab_size],
     },
     linears,
+    readers: readersOf(layers, [READERS]),
     defaultTargets: lastParts(linears),
     head,
     headBias: 'lm_head.bias',
@@ -78,8 +82,7 @@ function describe(json: unknown, where: string): ConfigDescription {
       let x = embed('transformer.wte.weight', tokens)
       for (const [i, layer] of layers.entries()) {
         x = checkpoint(x, 'layer')
-        const readers = ['attn.q_proj', 'attn.k_proj', 'attn.v_proj', 'mlp.fc_in'].map((name) => `${layer}.${name}`)
-        const [query, key, value, opened] = linears(readers, norm(x, `${layer}.ln_1`))
+        const [query, key, value, opened] = linears(within(layer, READERS), norm(x, `${layer}.ln_1`))
         const turned = (x: Tensor) => rotary(x, angles, heads, { interleaved: true })
         const mixed = attend(i, turned(query), turned(key), value)
         x = add(x, add(linear(`${layer}.attn.out_proj`, mixed), linear(`${layer}.mlp.fc_out`, activate(opened))))

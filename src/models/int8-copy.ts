@@ -9,30 +9,40 @@ import { storedValues, toIntegers, toIntegersBack } from '../tensor/ops/index.ts
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
-import { integerParts, matrixOf, weightInputs } from './frozen.ts'
+import { groupName, integerParts, linearGroups, matrixOf, weightInputs } from './frozen.ts'
 
 /** The parts of a step that can multiply by it. */
 export const int8Parts = ['rollouts', 'scoring', 'learning'] as const
 export type Int8Part = (typeof int8Parts)[number]
 
 type Way = keyof typeof integerParts
-type Copied = { name: string; inputs: number; outputs: number }
+type Copied = { name: string; matrices: string[]; inputs: number; outputs: number }
 
-/** The matrices that are copied: those of linear layers, as a way's products read them, and forward the head, through which gradients flow by other means. */
-function copiedMatrices(
-  { linears, head, weights }: Pick<ModelDescription, 'linears' | 'head' | 'weights'>,
-  way: Way,
-): Copied[] {
-  const named = linears.map(({ module, inputs, outputs }) => ({ name: `${module}.weight`, inputs, outputs }))
-  if (way === 'back') return named.map(({ name, inputs, outputs }) => ({ name, inputs: outputs, outputs: inputs }))
+/**
+ * What is copied, and of which matrices: those of linear layers, as a way's products read them, one for those that read the same x; and
+ * forward the head, through which gradients flow by other means.
+ */
+function copies(model: Copyable, way: Way): Copied[] {
+  const { head, weights } = model
+  const ofLinears = linearGroups(model).map((group): Copied => {
+    const modules = group.map(({ module }) => module)
+    const matrices = modules.map((module) => `${module}.weight`)
+    const outputs = group.reduce((sum, { outputs }) => sum + outputs, 0)
+    const [{ inputs }] = group
+    const sizes = way === 'forward' ? { inputs, outputs } : { inputs: outputs, outputs: inputs }
+    return { name: groupName(modules), matrices, ...sizes }
+  })
+  if (way === 'back') return ofLinears
   const [outputs, inputs] = weights[head]
-  return [...named, { name: head, inputs, outputs }]
+  return [...ofLinears, { name: head, matrices: [head], inputs, outputs }]
 }
+
+type Copyable = Pick<ModelDescription, 'linears' | 'readers' | 'head' | 'weights'>
 
 /** The types of the copy's arrays. Where a program has them as inputs, its products use them. */
 export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Record<string, TensorType> =>
   Object.fromEntries(
-    copiedMatrices(model, way).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
+    copies(model, way).flatMap(({ name, inputs, outputs }): [string, TensorType][] => [
       [`${name}${integerParts[way][0]}`, { dtype: 'int8', shape: [inputs, outputs] }],
       [`${name}${integerParts[way][1]}`, { dtype: 'float32', shape: [outputs] }],
     ]),
@@ -48,12 +58,12 @@ export const int8Copy = (model: ModelDescription, way: Way = 'forward'): Derivat
 const copyProgram = (model: ModelDescription, way: Way): Program =>
   buildProgram(`int8 copy, ${way}`, weightInputs(model), (inputs) =>
     Object.fromEntries(
-      copiedMatrices(model, way).flatMap(({ name }): [string, Tensor][] => {
-        const matrix = storedValues(matrixOf(model, inputs, name))
-        const { values, scale } = way === 'forward' ? toIntegers(matrix) : toIntegersBack(matrix)
+      copies(model, way).flatMap(({ name, matrices }): [string, Tensor][] => {
+        const values = matrices.map((matrix) => storedValues(matrixOf(model, inputs, matrix)))
+        const copy = way === 'forward' ? toIntegers(values) : toIntegersBack(values)
         return [
-          [`${name}${integerParts[way][0]}`, values],
-          [`${name}${integerParts[way][1]}`, scale],
+          [`${name}${integerParts[way][0]}`, copy.values],
+          [`${name}${integerParts[way][1]}`, copy.scale],
         ]
       }),
     ),
@@ -67,5 +77,5 @@ export function sharedCopy(model: ModelDescription, ways: readonly Way[] = ['for
 }
 
 /** Bytes of the copy. */
-export const int8CopyBytes = (model: Pick<ModelDescription, 'linears' | 'head' | 'weights'>, way: Way = 'forward') =>
-  copiedMatrices(model, way).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)
+export const int8CopyBytes = (model: Copyable, way: Way = 'forward') =>
+  copies(model, way).reduce((sum, { inputs, outputs }) => sum + inputs * outputs + 4 * outputs, 0)

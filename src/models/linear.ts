@@ -1,10 +1,20 @@
 /** @file The linear layers of a model inside a graph: frozen weight, bias if there is one, adapter if it is adapted. */
 import { trainedName } from '../adapters/every-weight.ts'
 import { isTarget, type LoraConfig, matrixShapes, scaleOf } from '../adapters/lora.ts'
-import { add, addProduct, checkpoint, concat, matmul, split, storedProduct, storedRows } from '../tensor/ops/index.ts'
+import {
+  add,
+  addProduct,
+  checkpoint,
+  concat,
+  integerProduct,
+  matmul,
+  split,
+  storedProduct,
+  storedRows,
+} from '../tensor/ops/index.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
-import { matrixOf, vectorOf } from './frozen.ts'
+import { groupName, integersOf, matrixOf, vectorOf } from './frozen.ts'
 
 /** The types of an adapter's arrays. */
 export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record<string, TensorType> =>
@@ -32,17 +42,25 @@ export function linearLayers(
   { fewTokens }: { fewTokens?: boolean } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear' | 'linears'> {
   const layers = new Set(model.linears.map(({ module }) => module))
+  const isCopied = integersOf(inputs, model.head) !== undefined
   const weight = (name: string) => vectorOf(model, inputs, name)
-  const frozen = (module: string, x: Tensor) => {
-    if (!layers.has(module)) throw new Error(`the architecture uses a linear layer that it does not declare: ${module}`)
-    const matrix = matrixOf(model, inputs, `${module}.weight`)
-    const y = storedProduct(x, matrix, { fewTokens })
-    return model.weights[`${module}.bias`] ? add(y, weight(`${module}.bias`)) : y
+  const products = (modules: readonly string[], x: Tensor): readonly Tensor[] => {
+    const undeclared = modules.find((module) => !layers.has(module))
+    if (undeclared) throw new Error(`the architecture uses a linear layer that it does not declare: ${undeclared}`)
+    const matrices = modules.map((module) => matrixOf(model, inputs, `${module}.weight`))
+    const copy = integersOf(inputs, groupName(modules))
+    if (isCopied && !copy)
+      throw new Error(`the architecture does not declare as readers of one x: ${modules.join(', ')}`)
+    if (!copy) return matrices.map((matrix) => storedProduct(x, matrix, { fewTokens }))
+    const outputs = matrices.map(({ shape }) => shape[0])
+    return split(integerProduct(x, copy), outputs, 1)
   }
   const linears = (modules: readonly string[], x: Tensor) => {
     const adapted = lora ? narrowProducts(lora, inputs, modules, x) : new Map<string, Tensor>()
-    return modules.map((module) => {
-      const y = frozen(module, x)
+    const frozen = products(modules, x)
+    return modules.map((module, i) => {
+      const bias = `${module}.bias`
+      const y = model.weights[bias] ? add(frozen[i], weight(bias)) : frozen[i]
       const narrow = adapted.get(module)
       if (!lora || !narrow) return checkpoint(y, 'linear')
       const options = { transposeB: true, scale: scaleOf(lora, module) }

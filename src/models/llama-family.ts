@@ -10,7 +10,7 @@ import type { Tensor } from '../tensor/tensor.ts'
 import { activationName, activations } from './activations.ts'
 import type { ConfigDescription } from './architecture.ts'
 import { checkHeads, count, layerCount } from './model-config.ts'
-import { layerNames, linearsOf, linearWeights, normWeights } from './modules.ts'
+import { layerNames, linearsOf, linearWeights, normWeights, readersOf, within } from './modules.ts'
 import { rotaryConfig, rotaryOf } from './rotary.ts'
 import { contextWithin } from './sliding-window.ts'
 
@@ -42,6 +42,9 @@ export type Variant = {
   /** Tokens that attention looks back over; null where it sees all. */
   window?: number | null
 }
+
+const PROJECTIONS = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']
+const GATES = ['mlp.gate_proj', 'mlp.up_proj']
 
 export const ATTENTION = ['q_proj', 'k_proj', 'v_proj', 'o_proj']
 export const FEED_FORWARD = ['gate_proj', 'up_proj', 'down_proj']
@@ -95,6 +98,7 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Co
       [head]: [c.vocab_size, width],
     },
     linears,
+    readers: readersOf(layers, [PROJECTIONS, GATES]),
     defaultTargets: lastParts(linears),
     head,
     contextLimit,
@@ -112,14 +116,13 @@ export function llamaFamily(c: LlamaConfig, variant: Variant, where: string): Co
       for (const [i, layer] of layers.entries()) {
         x = checkpoint(x, 'layer')
         const attentionInput = norm(x, `${layer}.input_layernorm`)
-        const projections = ['q', 'k', 'v'].map((name) => `${layer}.self_attn.${name}_proj`)
-        const [q, k, value] = linears(projections, attentionInput)
+        const [q, k, value] = linears(within(layer, PROJECTIONS), attentionInput)
         const query = rotary(normHeads(q, `${layer}.self_attn.q_norm`), angles, heads)
         const key = rotary(normHeads(k, `${layer}.self_attn.k_norm`), angles, keyValueHeads)
         x = add(x, linear(`${layer}.self_attn.o_proj`, attend(i, query, key, value)))
 
         const feedInput = norm(x, `${layer}.post_attention_layernorm`)
-        const [gate, up] = linears([`${layer}.mlp.gate_proj`, `${layer}.mlp.up_proj`], feedInput)
+        const [gate, up] = linears(within(layer, GATES), feedInput)
         x = add(x, linear(`${layer}.mlp.down_proj`, mul(activate(gate), up)))
       }
       return norm(x, 'model.norm')

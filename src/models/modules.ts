@@ -22,6 +22,12 @@ export const linearsOf = (
     })),
   )
 
+/** Linear layers of all layers that read the same x, from their names within one. */
+export const readersOf = (layers: readonly string[], groups: readonly (readonly string[])[]): string[][] =>
+  layers.flatMap((layer) => groups.map((names) => within(layer, names)))
+
+export const within = (layer: string, names: readonly string[]): string[] => names.map((name) => `${layer}.${name}`)
+
 /** The weights of linear layers, and the biases of those that have one. */
 export function linearWeights(linears: readonly LinearLayer[], isBiased: (module: string) => boolean): Shapes {
   const weights = linears.map(({ module, inputs, outputs }) => [`${module}.weight`, [outputs, inputs]])

@@ -55,7 +55,7 @@ const distance = (values: number[], from: number[]) =>
       from.reduce((sum, value) => sum + value ** 2, 0),
   )
 
-const bothWays = (matrix: Tensor) => ({ ...toIntegers(matrix), back: toIntegersBack(matrix) })
+const bothWays = (matrix: Tensor) => ({ ...toIntegers([matrix]), back: toIntegersBack([matrix]) })
 
 test('a product and its gradient are near the exact ones, and not equal to them', async () => {
   const output = await compute(({ x, matrix, weights }) => {
@@ -80,19 +80,19 @@ test('a product and its gradient are near the exact ones, and not equal to them'
 test('the gradient is the product with the transposed matrix, rounded in the same way', async () => {
   const output = await compute(({ x, matrix, weights }) => ({
     gradient: gradients(sumAll(mul(integerProduct(x, bothWays(matrix)), weights)), [x])[0],
-    product: integerProduct(weights, toIntegers(transpose(matrix, [1, 0]))),
+    product: integerProduct(weights, toIntegers([transpose(matrix, [1, 0])])),
   }))
   expect(output('gradient')).toEqual(output('product'))
 })
 
 test('rows of nothing but zeros give zeros', async () => {
-  const output = await compute(({ x, matrix }) => ({ y: integerProduct(mul(x, 0), toIntegers(matrix)) }))
+  const output = await compute(({ x, matrix }) => ({ y: integerProduct(mul(x, 0), toIntegers([matrix])) }))
   expect(output('y').every((value) => value === 0)).toBe(true)
 })
 
 test('without the transposed matrix nothing flows back, which is said', async () => {
   const backward = compute(({ x, matrix }) => ({
-    gradient: gradients(sumAll(integerProduct(x, toIntegers(matrix))), [x])[0],
+    gradient: gradients(sumAll(integerProduct(x, toIntegers([matrix]))), [x])[0],
   }))
   await expect(backward).rejects.toThrow(/no derivative without the transposed matrix/)
 })
@@ -103,7 +103,7 @@ describe.each([false, true])('log Σ exp of the logits, with a bias: %s', (withB
       const head: StoredMatrix = { storage: 'float32', shape: [OUTPUTS, INPUTS], parts: [matrix] }
       const small = mul(x, 0.2)
       const of = (head: StoredMatrix) => logNormaliser(small, head, withBias ? bias : undefined, rowsAtOnce)
-      const [exact, rounded] = [of(head), of({ ...head, integers: toIntegers(matrix) })]
+      const [exact, rounded] = [of(head), of({ ...head, integers: toIntegers([matrix]) })]
       const slope = (y: Tensor) => gradients(sumAll(y), [x])[0]
       return { exact, rounded, 'exact slope': slope(exact), 'rounded slope': slope(rounded) }
     })

@@ -10,7 +10,7 @@ import { defineOp, type OpFunction } from '../define-op.ts'
 import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
 import { type Dim, productOfDims, type Shape, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
-import { transpose } from './layout.ts'
+import { concat, transpose } from './layout.ts'
 
 /** A turned matrix of whole numbers [inputs, outputs], int8, and what each of its columns is multiplied by, [outputs]. */
 export type Integers = { values: Tensor; scale: Tensor }
@@ -97,15 +97,21 @@ export const roundedOp = defineOp<Along>('rounded', {
   gradient: 'none',
 })
 
-/** A matrix M [outputs, inputs] as `integerProduct` wants it for x · Mᵀ. */
-export function toIntegers(matrix: Tensor): Integers {
-  const [rows, scale] = roundedOp.all([turnedOp([matrix], { axis: 1 })], { axis: 1 })
+/** Matrices M [outputs, inputs], one below the other, as `integerProduct` wants them for x · Mᵀ. */
+export function toIntegers(matrices: readonly Tensor[]): Integers {
+  const parts = matrices.map((matrix) => roundedOp.all([turnedOp([matrix], { axis: 1 })], { axis: 1 }))
+  const [rows, scale] = [0, 1].map((output) =>
+    concat(
+      parts.map((part) => part[output]),
+      0,
+    ),
+  )
   return { values: transpose(rows, [1, 0]), scale }
 }
 
 /** The same for x · M. */
-export function toIntegersBack(matrix: Tensor): Integers {
-  const [values, scale] = roundedOp.all([turnedOp([matrix], { axis: 0 })], { axis: 0 })
+export function toIntegersBack(matrices: readonly Tensor[]): Integers {
+  const [values, scale] = roundedOp.all([turnedOp([concat(matrices, 0)], { axis: 0 })], { axis: 0 })
   return { values, scale }
 }
 
