@@ -27,21 +27,31 @@ const ours = {
   'more latents': { options: { samplesPerPrompt: 256 } },
 } as const satisfies Record<string, Ours>
 
-const cheaper = { ...ours['int8 products'].options, ...ours.overlap.options }
-
 /** Together what pays on a problem. */
 const all: Record<ProblemName, Ours> = {
-  'random-numbers': { options: cheaper, lanes: 2 },
-  infilling: { options: { ...cheaper, ...ours['whole latents'].options }, lanes: 2 },
+  'random-numbers': ours['int8 products'],
+  infilling: { options: { ...ours['int8 products'].options, ...ours['whole latents'].options } },
 }
 
+const together = {
+  all: (problem) => all[problem],
+  'all, overlapped': (problem) => ({ options: { ...all[problem].options, ...ours.overlap.options }, lanes: 2 }),
+} as const satisfies Record<string, (problem: ProblemName) => Ours>
+
 type OursName = keyof typeof ours
-export type ContestantName = 'paper' | OursName | 'all'
-export const contestantNames = ['paper', ...(Object.keys(ours) as OursName[]), 'all'] as const
+type TogetherName = keyof typeof together
+export type ContestantName = 'paper' | OursName | TogetherName
+export const contestantNames: readonly ContestantName[] = [
+  'paper',
+  ...(Object.keys(ours) as OursName[]),
+  ...(Object.keys(together) as TogetherName[]),
+]
+
+const oursOf = (name: Exclude<ContestantName, 'paper'>, problem: ProblemName): Ours =>
+  name in together ? together[name as TogetherName](problem) : ours[name as OursName]
 
 /** The options of a contestant, where a problem has these, and how it holds the model and the threads. The paper's has those of plain. */
 export function settingOf(name: ContestantName, problem: ProblemName, options: TrainingOptions & { steps: number }) {
-  const contestant: Ours = name === 'all' ? all[problem] : ours[name === 'paper' ? 'plain' : name]
-  const { options: own, weights = 'float32', lanes } = contestant
+  const { options: own, weights = 'float32', lanes } = oursOf(name === 'paper' ? 'plain' : name, problem)
   return { options: { ...withDefaults(options, own), steps: options.steps }, held: { weights, lanes } }
 }

@@ -47,9 +47,11 @@ export type ProblemName = (typeof problemNames)[number]
 /** One prompt an update, all latents from the policy itself, as the paper's code does it for numbers; each for as many steps. */
 const common = { promptsPerStep: 1, rewardTemperature: 1, sources: { tempered: 0, replay: 0 } }
 
-/** @param steps  of a run, over which the learning rate falls */
-export function openProblem(name: ProblemName, model: LanguageModel, steps: number): Problem {
-  return name === 'random-numbers' ? numbersProblem(model, steps) : storyProblem(model, steps)
+/** Steps of a run, over which the learning rate falls, and latents of each; default: the problem's. */
+type Size = { steps: number; latents?: number }
+
+export function openProblem(name: ProblemName, model: LanguageModel, size: Size): Problem {
+  return name === 'random-numbers' ? numbersProblem(model, size) : storyProblem(model, size)
 }
 
 function opened(model: LanguageModel, input: TaskPrompt, options: Options) {
@@ -58,12 +60,12 @@ function opened(model: LanguageModel, input: TaskPrompt, options: Options) {
   return { input, prompt, support: supportOf(config, model), options }
 }
 
-/** 64 latents of up to three tokens; the truth is enumerated. */
-function numbersProblem(model: LanguageModel, steps: number): Problem {
+/** Latents of up to three tokens; the truth is enumerated. */
+function numbersProblem(model: LanguageModel, { steps, latents = 64 }: Size): Problem {
   const [example] = randomNumbers.examples as readonly Example[]
   const options: Options = {
     ...common,
-    ...{ steps, samplesPerPrompt: 64 },
+    ...{ steps, samplesPerPrompt: latents },
     optimizer: { learningRate: { from: 1e-3, to: 1e-5, shape: 'cosine' }, maxGradientNorm: 1 },
     latent: { stop: '\n', minTokens: 0, maxTokens: 3 }, // the empty one is a state of the paper's, too
   }
@@ -97,11 +99,11 @@ const STORY = {
 /** Latents by which a sampler of the story is judged. */
 const JUDGED = 128
 
-/** 16 latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
-function storyProblem(model: LanguageModel, steps: number): Problem {
+/** Latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
+function storyProblem(model: LanguageModel, { steps, latents = 16 }: Size): Problem {
   const options: Options = {
     ...common,
-    ...{ steps, samplesPerPrompt: 16, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
+    ...{ steps, samplesPerPrompt: latents, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
     optimizer: { learningRate: { from: 1e-3, to: 1e-4, shape: 'cosine' }, maxGradientNorm: 1 },
   }
   const problem = opened(model, infilling.prompt(STORY, model), options)

@@ -28,6 +28,7 @@ const given = program
   .addOption(new Option('--problem <name>', 'what is learned').choices(problemNames).default('random-numbers'))
   .addOption(new Option('--contestant <names...>', 'who').choices(contestantNames).default(contestantNames))
   .option('--steps <count>', 'of each run', wholeNumber(2), 60)
+  .option('--latents <count>', "of each step; default: the problem's", wholeNumber(2))
   .option('--seed <number>', 'of the first runs', wholeNumber(0), 1)
   .option('--seeds <count>', 'runs of each', wholeNumber(1), 3)
   .option(
@@ -42,6 +43,7 @@ const given = program
     problem: ProblemName
     contestant: ContestantName[]
     steps: number
+    latents?: number
     seed: number
     seeds: number
     beside?: string
@@ -56,7 +58,7 @@ const python = typeof found === 'object' ? found : undefined
 
 const folder = makeWorkFolder()
 const model = await loadLanguageModel(given.model, { weights: 'float32' })
-const problem = openProblem(given.problem, model, given.steps)
+const problem = openProblem(given.problem, model, given)
 const about = `${model.name}, ${given.problem}, ${given.steps} steps of ${problem.options.samplesPerPrompt} latents`
 console.log([machine(), ...Object.entries(python?.versions ?? {}).map((pair) => pair.join(' ')), about].join(', '))
 if (python) writeFloat32Checkpoint(join(folder, 'model'), model.path, model.description)
@@ -105,6 +107,6 @@ async function ours(setting: Setting, held: Pick<LoadOptions, 'weights' | 'lanes
 /** The last step, and some before it, fewer the later. */
 function judgedSteps(steps: number): number[] {
   const some: number[] = []
-  for (let step = Math.max(1, Math.round(steps / 15)); step < steps; step += Math.ceil(step / 2)) some.push(step)
+  for (let step = Math.max(1, Math.round(steps / 15)); step < steps; step += Math.ceil(step / 4)) some.push(step)
   return [...some, steps]
 }
