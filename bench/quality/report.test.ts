@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { estimateLogPartition } from '../../src/evaluation/log-partition.ts'
-import { beside, distanceAfter, judge, report, secondsTo } from './report.ts'
+import { beside, distanceAfter, judge, meanRun, type Run, report, secondsAlong, secondsTo } from './report.ts'
 
 const snapshots = [0.5, 0.1, 0.3, 0.08, 0.09].map((distance, i) => ({ step: i + 1, seconds: 10 * (i + 1), distance }))
 
@@ -8,6 +8,25 @@ test('a level is reached when the sampler stays within it, not when it first is'
   expect(secondsTo(0.2, { snapshots })).toBe(40)
   expect(secondsTo(0.6, { snapshots })).toBe(10)
   expect(secondsTo(0.05, { snapshots })).toBe(Number.POSITIVE_INFINITY)
+})
+
+test('the mean of runs reaches a level between two snapshots, along a straight line', () => {
+  const run = (seed: number, distances: number[]): Run<number> => ({
+    contestant: 'plain',
+    seed,
+    snapshots: distances.map((distance, i) => ({ step: i + 1, seconds: 10 * (i + seed), distance })),
+  })
+  const runs = [run(1, [4, 2, 1]), run(2, [6, 4, 2])]
+  const mean = meanRun(runs)!
+  expect(mean.snapshots.map(({ seconds, distance }) => [seconds, distance])).toEqual([
+    [15, 5],
+    [25, 3],
+    [35, 1.5],
+  ])
+  expect(secondsAlong(4, mean)).toBe(20)
+  expect(secondsAlong(5, mean)).toBe(15)
+  expect(secondsAlong(1, mean)).toBe(Number.POSITIVE_INFINITY)
+  expect(meanRun([...runs, run(3, [1, 1])])).toBeUndefined()
 })
 
 test('after so many seconds the last snapshot until then counts', () => {

@@ -63,6 +63,32 @@ export function secondsTo(level: number, { snapshots }: Pick<Run<number>, 'snaps
   return snapshots[last + 1]?.seconds ?? Number.POSITIVE_INFINITY
 }
 
+/** The mean of a contestant's runs, which are judged at the same steps; undefined where they are not. */
+export function meanRun(runs: readonly Run<number>[]): Pick<Run<number>, 'snapshots'> | undefined {
+  const [{ snapshots }] = runs
+  const isAlike = runs.every(
+    (run) => run.snapshots.map(({ step }) => step).join() === snapshots.map(({ step }) => step).join(),
+  )
+  const meanOf = (i: number, key: 'seconds' | 'distance') => mean(runs.map((run) => run.snapshots[i][key]))
+  if (!isAlike) return undefined
+  return {
+    snapshots: snapshots.map(({ step }, i) => ({
+      step,
+      seconds: meanOf(i, 'seconds'),
+      distance: meanOf(i, 'distance'),
+    })),
+  }
+}
+
+/** The same as `secondsTo`, in a straight line from one snapshot to the next: for means, which are not as noisy as runs. */
+export function secondsAlong(level: number, { snapshots }: Pick<Run<number>, 'snapshots'>): number {
+  const last = snapshots.findLastIndex(({ distance }) => distance > level)
+  const [before, after] = [snapshots[last], snapshots[last + 1]]
+  if (!before || !after) return after?.seconds ?? Number.POSITIVE_INFINITY
+  const part = (before.distance - level) / (before.distance - after.distance)
+  return before.seconds + part * (after.seconds - before.seconds)
+}
+
 /** How far a run is from its target after so many seconds, by its last snapshot until then; undefined before the first. */
 export const distanceAfter = (seconds: number, { snapshots }: Pick<Run<number>, 'snapshots'>): number | undefined =>
   snapshots.findLast((snapshot) => snapshot.seconds <= seconds)?.distance
@@ -79,6 +105,8 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
   })
   const times = new Table({ head: ['seconds to', ...levels.map((level) => `${level}`)], style })
   const ratios = new Table({ head: ['faster than paper', ...levels.map((level) => `${level}`)], style })
+  const means = new Table({ head: ['of the means, seconds to', ...levels.map((level) => `${level}`)], style })
+  const paperMean = contestants.includes('paper') ? meanRun(ofOne('paper')) : undefined
   for (const contestant of contestants) {
     const own = ofOne(contestant)
     const ends = own.map(({ snapshots }) => snapshots.at(-1)!)
@@ -107,6 +135,16 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
           .join(' '),
       ),
     ])
+    const along = meanRun(own)
+    means.push([
+      contestant,
+      ...levels.map((level) => {
+        const seconds = along ? secondsAlong(level, along) : Number.POSITIVE_INFINITY
+        const ratio = paperMean ? secondsAlong(level, paperMean) / seconds : Number.NaN
+        if (!Number.isFinite(seconds)) return '–'
+        return `${seconds.toFixed(1)}${contestant !== 'paper' && Number.isFinite(ratio) ? ` (${ratio.toFixed(1)} ×)` : ''}`
+      }),
+    ])
     const papers = ofOne('paper')
     if (contestant === 'paper' || papers.length === 0) continue
     const ratio = (level: number) => {
@@ -125,7 +163,7 @@ export function report({ measure, logZ, runs }: Judged, levels: readonly number[
         `log Z ${logZ.value.toFixed(2)} ± ${logZ.standardError.toFixed(2)}, by all last samplers together (${logZ.effectiveSamples.toFixed(0)} effective samples)`,
       ]
     : []
-  return [...notes, `${quality}`, `${times}`, ...(ratios.length > 0 ? [`${ratios}`] : [])].join('\n')
+  return [...notes, `${quality}`, `${times}`, ...(ratios.length > 0 ? [`${ratios}`] : []), `${means}`].join('\n')
 }
 
 /** Who is drawn, where all of them are there: each variant would hide the others. */
