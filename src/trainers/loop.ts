@@ -26,42 +26,7 @@ export async function* updates(
   { until, signal }: { until: number; signal?: AbortSignal },
 ): AsyncGenerator<{ state: TrainingState; events: StepEvent[] }> {
   const { model, config } = run
-  const collect = (state: TrainingState) =>
-    choosePrompts(run, state.step).map((prompt, place) =>
-      model.lanes.use((lane) => method.collect(lane, run, state, prompt, place), 'collect'),
-    )
-  const learn = (state: TrainingState, batches: readonly (Collected | Promise<Collected>)[], round: number) =>
-    allEnded(
-      batches.map(async (collecting): Promise<Result> => {
-        const batch = await collecting
-        return model.lanes.use(async (lane) => {
-          const started = performance.now()
-          const learned = await method.learn(lane, run, state, batch, round)
-          return { batch, learned, learnSeconds: (performance.now() - started) / 1000 }
-        }, 'learn')
-      }),
-    )
-  const learnAll = async (from: TrainingState, batches: Parameters<typeof learn>[1]) => {
-    const results = await learn(from, batches, 0)
-    let update = updated(from, optimizer, results)
-    const rounds = [...results]
-    for (let round = 1; round < method.rounds(config); round++) {
-      const again = await learn(
-        update.state,
-        results.map(({ batch }) => batch),
-        round,
-      )
-      if (method.isEnough?.(config, again)) break
-      rounds.push(...again)
-      update = updated(update.state, optimizer, again)
-    }
-    const { state, gradientNorm } = update
-    return {
-      state: { ...state, step: from.step + 1, ...method.remember(run, state, results) },
-      ...{ results, rounds, gradientNorm },
-    }
-  }
-
+  const { collect, learn } = partsOf({ run, method, optimizer })
   let state = from
   const openLearning = () =>
     model.lanes.use((lane) => method.openLearning?.(lane, run, from) ?? Promise.resolve(), 'learn')
@@ -72,7 +37,7 @@ export async function* updates(
     if (config.overlap) await allEnded<unknown>([...batches, state === from ? openLearning() : undefined])
     const isAhead = config.overlap && step + 1 < until
     const [learned, ahead] = await Promise.allSettled([
-      learnAll(state, batches),
+      learn(state, batches),
       // Of a copy: the update overwrites what has not been read by then.
       isAhead ? allEnded(collect({ ...state, step: step + 1, adapter: copyAdapter(state.adapter) })) : undefined,
     ])
@@ -92,6 +57,50 @@ export async function* updates(
     yield { state, events }
     if (ahead.status === 'rejected') throw ahead.reason
   }
+}
+
+/** What is collected, or will be. */
+type Collecting = readonly (Collected | Promise<Collected>)[]
+
+/** The two parts of a step, each prompt's on a lane as one is free. */
+function partsOf({ run, method, optimizer }: Training) {
+  const { lanes } = run.model
+  const collect = (state: TrainingState) =>
+    choosePrompts(run, state.step).map((prompt, place) =>
+      lanes.use((lane) => method.collect(lane, run, state, prompt, place), 'collect'),
+    )
+  const learnOnce = (state: TrainingState, batches: Collecting, round: number) =>
+    allEnded(
+      batches.map(async (collecting): Promise<Result> => {
+        const batch = await collecting
+        return lanes.use(async (lane) => {
+          const started = performance.now()
+          const learned = await method.learn(lane, run, state, batch, round)
+          return { batch, learned, learnSeconds: (performance.now() - started) / 1000 }
+        }, 'learn')
+      }),
+    )
+  const learn = async (from: TrainingState, batches: Collecting) => {
+    const results = await learnOnce(from, batches, 0)
+    let update = updated(from, optimizer, results)
+    const rounds = [...results]
+    for (let round = 1; round < method.rounds(run.config); round++) {
+      const again = await learnOnce(
+        update.state,
+        results.map(({ batch }) => batch),
+        round,
+      )
+      if (method.isEnough?.(run.config, again)) break
+      rounds.push(...again)
+      update = updated(update.state, optimizer, again)
+    }
+    const { state, gradientNorm } = update
+    return {
+      state: { ...state, step: from.step + 1, ...method.remember(run, state, results) },
+      ...{ results, rounds, gradientNorm },
+    }
+  }
+  return { collect, learn }
 }
 
 /** What the optimizer updates, by name. */
