@@ -57,7 +57,7 @@ const objectiveInputs = {
 /** Who learns, and by what. */
 export type Learner = { model: ModelDescription; adapter: LoraAdapter; support: Support; objective: ObjectiveConfig }
 
-/** Opens what `learnStep` runs, which does so itself where nobody did: to ask before spares the first step the wait. */
+/** Opens what `learnStep` runs and brings the adapter there, which that does itself where nobody did: to ask before spares the first step the wait. */
 export async function openLearnStep(lane: Lane, learner: Learner): Promise<void> {
   await lane.adapter(learner.adapter)
   await sessionOf(lane, learner)

@@ -3,11 +3,10 @@
  * are always float32: they are small, and norms need them exact.
  */
 import { trainedName } from '../adapters/every-weight.ts'
-import type { LinearLayer } from '../adapters/lora.ts'
 import type { IntegerMatrix, StoredMatrix } from '../tensor/ops/index.ts'
 import { fitsBlocks, type Storage, storedTypes } from '../tensor/ops/stored.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
-import type { ConfigDescription, ModelDescription } from './architecture.ts'
+import type { ModelDescription } from './architecture.ts'
 
 /**
  * How a weight is stored. At 4 bits only the linear layers are: the rows of embeddings and head are single tokens, which
@@ -47,20 +46,6 @@ export function matrixOf(model: ModelDescription, inputs: Record<string, Tensor>
   const parts = Object.keys(storedTypes(storage, shape)).map((part) => inputs[`${name}${part}`])
   const integers = integersOf(inputs, name)
   return { storage, shape, parts, ...(integers && { integers }) }
-}
-
-/** The linear layers of a model, those that read the same x together. */
-export function linearGroups({
-  linears,
-  readers = [],
-}: Pick<ConfigDescription, 'linears' | 'readers'>): LinearLayer[][] {
-  const groupOf = new Map(readers.flatMap((modules) => modules.map((module) => [module, modules[0]])))
-  const groups = new Map<string, LinearLayer[]>()
-  for (const layer of linears) {
-    const group = groupOf.get(layer.module) ?? layer.module
-    groups.set(group, [...(groups.get(group) ?? []), layer])
-  }
-  return [...groups.values()]
 }
 
 /** What the int8 copy of linear layers that read the same x is called, which is one matrix. */

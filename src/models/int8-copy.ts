@@ -4,12 +4,13 @@
  * a program that reads few tokens at a time, arranged for its products when that is opened; those that read many share one,
  * and another of the transposed matrices where gradients flow.
  */
+import type { LinearLayer } from '../adapters/lora.ts'
 import type { Derivation, Program } from '../runtime/session.ts'
 import { storedValues, toIntegers, toIntegersBack } from '../tensor/ops/index.ts'
 import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ModelDescription } from './architecture.ts'
-import { groupName, integerParts, linearGroups, matrixOf, weightInputs } from './frozen.ts'
+import { groupName, integerParts, matrixOf, weightInputs } from './frozen.ts'
 
 /** The parts of a step that can multiply by it. */
 export const int8Parts = ['rollouts', 'scoring', 'learning'] as const
@@ -38,6 +39,15 @@ function copies(model: Copyable, way: Way): Copied[] {
 }
 
 type Copyable = Pick<ModelDescription, 'linears' | 'readers' | 'head' | 'weights'>
+
+/** The linear layers, those that read the same x together. */
+function linearGroups({ linears, readers = [] }: Copyable): LinearLayer[][] {
+  const isGrouped = new Set(readers.flat())
+  return [
+    ...readers.map((modules) => linears.filter(({ module }) => modules.includes(module))),
+    ...linears.filter(({ module }) => !isGrouped.has(module)).map((layer) => [layer]),
+  ]
+}
 
 /** The types of the copy's arrays. Where a program has them as inputs, its products use them. */
 export const int8Inputs = (model: ModelDescription, way: Way = 'forward'): Record<string, TensorType> =>

@@ -93,6 +93,13 @@ export async function openLanes(
 /** Adapters that a lane holds. */
 const ADAPTERS = 2
 
+/** What is known by a key, made when it is first asked for. */
+function once<Value>(known: Map<string, Value>, key: string, make: () => Value): Value {
+  const value = known.get(key) ?? make()
+  known.set(key, value)
+  return value
+}
+
 /** Read what a lane has made of the weights, by the names of what makes it. */
 type MadeBefore = Map<string, () => Promise<NamedTensors>>
 
@@ -112,16 +119,14 @@ function openLane(
   }
   /** What another lane has made is copied from there. */
   const fromOthers = async (read: () => Promise<NamedTensors>) => runtime.upload(await read(), { move: true })
-  const sharedBy = (derivation: Derivation) => {
-    const { name } = derivation
-    const known = shared.get(name)
-    if (known) return known
-    const read = madeBefore.get(name)
-    const made = read ? fromOthers(read) : results(derivation)
-    shared.set(name, made)
-    if (!read) madeBefore.set(name, async () => runtime.read(await made))
-    return made
-  }
+  const sharedBy = (derivation: Derivation) =>
+    once(shared, derivation.name, () => {
+      const read = madeBefore.get(derivation.name)
+      if (read) return fromOthers(read)
+      const made = results(derivation)
+      madeBefore.set(derivation.name, async () => runtime.read(await made))
+      return made
+    })
   const openProgram = async (program: Program): Promise<Session> => {
     const { constants, shared: needed = [] } = program
     const given = await Promise.all(needed.map(sharedBy))
@@ -136,14 +141,7 @@ function openLane(
   return {
     runtime,
     prompts: openPromptCache(runtime, promptBytes),
-    session(key, build) {
-      const known = sessions.get(key)
-      if (known) return known
-      const program = build()
-      const session = openProgram(program)
-      sessions.set(key, session)
-      return session
-    },
+    session: (key, build) => once(sessions, key, () => openProgram(build())),
     async adapter(adapter) {
       const earlier = uploaded.findIndex(({ of }) => of.config === adapter.config)
       const [known] = earlier >= 0 ? uploaded.splice(earlier, 1) : []

@@ -43,6 +43,7 @@ export type Variant = {
   window?: number | null
 }
 
+/** What reads a layer's first norm, and its second. */
 const PROJECTIONS = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']
 const GATES = ['mlp.gate_proj', 'mlp.up_proj']
 

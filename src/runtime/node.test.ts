@@ -174,6 +174,18 @@ describe('resident tensors', () => {
     expect((await session.run({ x: y })).outputs.y.data).toEqual(Float32Array.of(4, 5))
   })
 
+  test('a program that runs once leaves what it made, which can be read and is still there', async () => {
+    const { x } = await runtime.upload({ x: float32([3], [1, 2, 3]) })
+    const made = await runtime.make(increment, { x })
+    expect(made.y).toMatchObject({ dtype: 'float32', shape: [3] })
+    const read = async () => [...(await runtime.read(made)).y.data]
+    expect(await read()).toEqual([2, 3, 4])
+    expect(await read()).toEqual([2, 3, 4])
+    await expect(runtime.make(increment, {})).rejects.toThrow(/input "x": missing/)
+    await runtime.release([made.y])
+    await expect(runtime.read(made)).rejects.toThrow('after its release')
+  })
+
   test('kept outputs stay where programs run, and come back by being read again', async () => {
     const session = await runtime.open(increment)
     let x = (await session.run({ x: float32([3], [1, 2, 3]) }, ['y'])).kept.y

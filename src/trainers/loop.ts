@@ -28,8 +28,7 @@ export async function* updates(
   const { model, config } = run
   const { collect, learn } = partsOf({ run, method, optimizer })
   let state = from
-  const openLearning = () =>
-    model.lanes.use((lane) => method.openLearning?.(lane, run, from) ?? Promise.resolve(), 'learn')
+  const openLearning = () => model.lanes.use(async (lane) => method.openLearning?.(lane, run, from), 'learn')
   while (state.step < until && !signal?.aborted) {
     const started = performance.now()
     const { step } = state

@@ -71,8 +71,13 @@ test('a sampler is trained to within 0.02 of the exact posterior', async () => {
   expect(after.totalVariation).toBeLessThan(0.02)
 })
 
-test.each([1, 2])('one lane and two learn the same to the bit, with %i prompts a step', async (promptsPerStep) => {
-  const [one, two] = [await eventsOf({ promptsPerStep }), await eventsOf({ promptsPerStep, model: twoLanes })]
+test.each([
+  { promptsPerStep: 1 },
+  { promptsPerStep: 2 },
+  // scored and learned on different lanes, by copies that only one of them has made
+  { promptsPerStep: 1, scoring: 'int8', learning: 'int8', reward: rewards.posterior },
+] as const)('one lane and two learn the same to the bit, with %o', async (changes) => {
+  const [one, two] = [await eventsOf(changes), await eventsOf({ ...changes, model: twoLanes })]
   expect(samplesOf(two)).toEqual(samplesOf(one))
   expect(lastState(two).adapter.weights).toEqual(lastState(one).adapter.weights)
 })

@@ -1,6 +1,6 @@
 /**
  * @file Overlap: while a step learns, on one lane, the latents of the next one are sampled and scored, on another, by the policy before
- * the update. What is learned is the same on average, wherever latents come from; it is learned from latents of one update before.
+ * the update. Where the method is off-policy that changes no fixed point; its price is that what is learned from is one update old (docs/performance.md).
  */
 import { UserError } from '../errors.ts'
 import type { Lanes } from '../models/lane.ts'
