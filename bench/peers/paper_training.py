@@ -1,7 +1,7 @@
 """
 Trains as the paper's code does, on a problem that quality.ts wrote, and answers with the seconds so far whenever a snapshot of
 the adapter lies in the folder. paper.py has the same algorithm for one step of given latents; here they are drawn, end where they
-end, and are learned from.
+end, and are learned from. All latents of a step have one source, as there: the policy, the policy at one temperature, or what is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # all files are here
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import PeftModel  # noqa: E402
+from rapidfuzz.distance import Levenshtein  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from paper import Paper  # noqa: E402
@@ -38,12 +40,13 @@ def main() -> None:
     settings = problem["optimizer"]
     optimizer = torch.optim.AdamW(trained, 0.0, settings["betas"], settings["epsilon"], settings["weightDecay"])
     torch.manual_seed(problem["seed"])
+    buffer, chance = Buffer(**problem["replay"]), random.Random(problem["seed"])
     seconds = 0.0
     for step, learning_rate in enumerate(problem["learningRates"], 1):
         started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
-        update(model, problem)
+        update(model, problem, buffer, chance)
         if settings["maxGradientNorm"] is not None:
             torch.nn.utils.clip_grad_norm_(trained, settings["maxGradientNorm"])
         optimizer.step()
@@ -54,22 +57,62 @@ def main() -> None:
             answer({"step": step, "seconds": seconds})
 
 
-def update(model: PeftModel, problem: dict) -> None:
-    """The gradients of one step."""
-    latents, log_tokens, log_stops = grow(model, problem)
+def update(model: PeftModel, problem: dict, buffer: Buffer, chance: random.Random) -> None:
+    """The gradients of one step. What is replayed goes through the policy again and keeps its rewards."""
+    sources = problem["sources"]
+    which = chance.random()
+    if which < sources["replay"] and buffer.kept:
+        given, rewards = buffer.all()
+        latents, log_tokens, log_stops = grow(model, problem, given=given)
+    else:
+        is_tempered = which < sources["replay"] + sources["tempered"]
+        temperature = chance.uniform(*sources["temperatures"]) if is_tempered else 1.0
+        latents, log_tokens, log_stops = grow(model, problem, temperature)
+        rewards = log_rewards(model, problem, latents)
+        buffer.insert(latents, rewards)
     lengths = torch.tensor([len(latent) for latent in latents])
-    rewards = log_rewards(model, problem, latents)
     subtrajectory_loss(log_tokens, log_stops, rewards, lengths).backward()
 
 
-def grow(model: PeftModel, problem: dict) -> tuple[list[list[int]], Tensor, Tensor]:
+class Buffer:
+    """The best latents, no two of them near; capacity 0 keeps none."""
+
+    def __init__(self, capacity: int, near: float):
+        self.capacity, self.near = capacity, near
+        self.kept: list[tuple[float, list[int], list[float]]] = []  # log R of the latent, its tokens, log R of its prefixes
+
+    def insert(self, latents: list[list[int]], rewards: Tensor) -> None:
+        for latent, row in zip(latents, rewards.tolist()):
+            item = (row[len(latent)], latent, row[: len(latent) + 1])
+            if any(tokens == latent for _, tokens, _ in self.kept):
+                continue
+            near = next((i for i, (_, tokens, _) in enumerate(self.kept) if self._is_near(tokens, latent)), None)
+            if near is None:
+                self.kept.append(item)
+                self.kept = sorted(self.kept, key=lambda kept: -kept[0])[: self.capacity]
+            elif self.kept[near][0] < item[0]:
+                self.kept[near] = item
+
+    def _is_near(self, a: list[int], b: list[int]) -> bool:
+        return Levenshtein.distance(a, b) < (len(a) + len(b)) * self.near
+
+    def all(self) -> tuple[list[list[int]], Tensor]:
+        """Every latent, and log R at every prefix, [samples, states]; what lies after the end repeats it."""
+        states = max(len(tokens) for _, tokens, _ in self.kept) + 1
+        rows = [row + [row[-1]] * (states - len(row)) for _, _, row in self.kept]
+        return [tokens for _, tokens, _ in self.kept], torch.tensor(rows)
+
+
+def grow(
+    model: PeftModel, problem: dict, temperature: float = 1.0, given: list[list[int]] | None = None
+) -> tuple[list[list[int]], Tensor, Tensor]:
     """
-    Draws latents token by token with gradients through the cache, every sample with its own copy of the prompt; who has ended
-    goes along until all have. Returns log q of tokens and of stopping, [samples, states] twice: 0 after the end, and for the
-    stop that is forced.
+    Draws latents token by token, or takes given ones, with gradients through the cache, every sample with its own copy of the
+    prompt; who has ended goes along until all have. Returns log q of tokens and of stopping, [samples, states] twice: 0 after the
+    end, and for the stop that is forced.
     """
     stop, most = problem["stop"], problem["maxTokens"]
-    latents: list[list[int]] = [[] for _ in range(problem["samples"])]
+    latents: list[list[int]] = [[] for _ in (given or range(problem["samples"]))]
     open_rows = torch.ones(len(latents), dtype=torch.bool)
     ids, cache = torch.tensor([problem["prompt"]] * len(latents)), None
     log_tokens, log_stops = [], []
@@ -77,11 +120,10 @@ def grow(model: PeftModel, problem: dict) -> tuple[list[list[int]], Tensor, Tens
         output = model(input_ids=ids, cache=cache, use_cache=True, logits_to_keep=1)
         cache = output.cache
         log_probs = output.logits[:, -1].log_softmax(-1)
-        with torch.no_grad():
-            allowed = log_probs.exp()
-            if k < problem["minTokens"]:
-                allowed[:, stop] = 0
-            action = torch.where(open_rows, torch.multinomial(allowed, 1).squeeze(1), stop)
+        if given is None:
+            action = torch.where(open_rows, draw(log_probs.detach(), problem, k, temperature), stop)
+        else:
+            action = torch.tensor([latent[k] if k < len(latent) else stop for latent in given])
         log_stops.append(torch.where(open_rows, log_probs[:, stop], 0))
         open_rows = open_rows & (action != stop)
         log_tokens.append(torch.where(open_rows, log_probs.gather(1, action[:, None]).squeeze(1), 0))
@@ -93,6 +135,14 @@ def grow(model: PeftModel, problem: dict) -> tuple[list[list[int]], Tensor, Tens
     log_tokens.append(torch.zeros_like(log_tokens[0]))
     log_stops.append(torch.zeros_like(log_stops[0]))
     return latents, torch.stack(log_tokens, 1), torch.stack(log_stops, 1)
+
+
+def draw(log_probs: Tensor, problem: dict, k: int, temperature: float) -> Tensor:
+    """Token k of each latent."""
+    allowed = (log_probs / temperature).softmax(-1)
+    if k < problem["minTokens"]:
+        allowed[:, problem["stop"]] = 0
+    return torch.multinomial(allowed, 1).squeeze(1)
 
 
 @torch.no_grad()

@@ -44,8 +44,8 @@ export type Problem = {
 export const problemNames = ['random-numbers', 'infilling'] as const
 export type ProblemName = (typeof problemNames)[number]
 
-/** One prompt an update, all latents from the policy itself, as the paper's code does it for numbers; each for as many steps. */
-const common = { promptsPerStep: 1, rewardTemperature: 1, sources: { tempered: 0, replay: 0 } }
+/** One prompt an update; each for as many steps. */
+const common = { promptsPerStep: 1, rewardTemperature: 1 }
 
 /** Steps of a run, over which the learning rate falls, and latents of each; default: the problem's. */
 type Size = { steps: number; latents?: number }
@@ -66,6 +66,7 @@ function numbersProblem(model: LanguageModel, { steps, latents = 64 }: Size): Pr
   const options: Options = {
     ...common,
     ...{ steps, samplesPerPrompt: latents },
+    sources: { tempered: 0, replay: 0 }, // as the paper's code has them for numbers
     optimizer: { learningRate: { from: 1e-3, to: 1e-5, shape: 'cosine' }, maxGradientNorm: 1 },
     latent: { stop: '\n', minTokens: 0, maxTokens: 3 }, // the empty one is a state of the paper's, too
   }
@@ -104,6 +105,9 @@ function storyProblem(model: LanguageModel, { steps, latents = 16 }: Size): Prob
   const options: Options = {
     ...common,
     ...{ steps, samplesPerPrompt: latents, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
+    // As the paper's code has them for stories. Its buffer, too, holds fewer latents than a step has.
+    sources: { tempered: 0.5, replay: 0.25, temperatures: { from: 0.5, to: 2 } },
+    replay: { capacity: Math.ceil((latents * 50) / 64) },
     optimizer: { learningRate: { from: 1e-3, to: 1e-4, shape: 'cosine' }, maxGradientNorm: 1 },
   }
   const problem = opened(model, infilling.prompt(STORY, model), options)

@@ -65,7 +65,7 @@ export async function trainPaper(
   problem: Problem,
   { options, seed, snapshots, start }: Setting,
 ): Promise<Trained> {
-  const { steps, optimizer, samplesPerPrompt: samples } = configOf({ options, seed })
+  const { steps, optimizer, samplesPerPrompt: samples, sources, replay } = configOf({ options, seed })
   const { stop, minTokens, maxTokens } = problem.support
   const rate = warmUp(optimizer.warmUpSteps, schedule(optimizer.learningRate, steps))
   const learningRates = Array.from({ length: steps }, (_, step) => rate(step))
@@ -76,6 +76,8 @@ export async function trainPaper(
   writeJson(join(folder, 'problem.json'), {
     ...{ prompt: problem.prompt.tokens, stop, minTokens, maxTokens, samples, reward: problem.reward },
     ...{ seed, snapshots, optimizer, learningRates },
+    sources: { ...sources, temperatures: [sources.temperatures.from, sources.temperatures.to] },
+    replay: { capacity: replay.capacity, near: replay.nearDuplicate },
   })
   const args = [script, '--folder', folder, '--threads', String(grantedCores())]
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })

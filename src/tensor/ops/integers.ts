@@ -44,8 +44,8 @@ export const integerProductOp: OpFunction<undefined> = defineOp('integerProduct'
 export const integerProduct = (x: Tensor, { values, scale, back }: IntegerMatrix): Tensor =>
   integerProductOp([x, values, scale, ...(back ? [back.values, back.scale] : [])], undefined)
 
-/** Rows inside an op: whole numbers of `STEP` times the largest of each row, [rows, 1], with 128 for zero. */
-export type RoundedRows = { rows: string; largest: string; zero: string }
+/** Rows inside an op: whole numbers with 128 for zero, and what one is worth in each row, [rows, 1]; in a row of zeros any number is worth 0. */
+export type RoundedRows = { rows: string; worth: string; zero: string }
 
 /** Turns and rounds x, [rows, columns]. Every value's type is said: the runtime takes long to find out what thousands of nodes give. */
 export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRows {
@@ -54,25 +54,26 @@ export function roundRows(onnx: OnnxBuilder, x: string, shape: Shape): RoundedRo
   const whole = turn(onnx, x, shape, { axis: 1 })
   const lastAxis = onnx.constant(int64([1], [1]))
   const magnitudes = float(onnx.node('Abs', [whole]), count, columns)
-  const extreme = float(onnx.node('ReduceMax', [magnitudes, lastAxis], { keepdims: 1 }), count, 1)
-  const largest = float(onnx.node('Max', [extreme, number(onnx, TINY)]), count, 1)
+  const largest = float(onnx.node('ReduceMax', [magnitudes, lastAxis], { keepdims: 1 }), count, 1)
+  const worth = float(onnx.node('Mul', [largest, number(onnx, STEP)]), count, 1)
+  const scale = float(onnx.node('Reshape', [worth, onnx.constant(int64([1], [-1]))]), count)
   // Unsigned, with 128 for zero: products of two signed factors are slow on x86.
   const zero = onnx.constant({ dtype: 'uint8', shape: [], data: Uint8Array.of(128) })
-  const parts = float(onnx.node('Div', [whole, largest]), count, columns)
-  const rows = onnx.node('QuantizeLinear', [parts, number(onnx, STEP), zero])
-  return { rows: onnx.declare(rows, { shape, dtype: 'uint8' }), largest, zero }
+  const zeros = onnx.declare(onnx.node('Expand', [zero, onnx.shape([count])]), { shape: [count], dtype: 'uint8' })
+  const rows = onnx.node('QuantizeLinear', [whole, scale, zeros], { axis: 0 })
+  return { rows: onnx.declare(rows, { shape, dtype: 'uint8' }), worth, zero }
 }
 
 /** The product of rounded rows and a matrix of whole numbers, of the given shape. */
 export function productOfRounded(
   onnx: OnnxBuilder,
-  { rows, largest, zero }: RoundedRows,
+  { rows, worth, zero }: RoundedRows,
   { values, scale }: { values: string; scale: string },
   shape: Shape,
 ): string {
   const float = (value: string) => onnx.declare(value, { shape, dtype: 'float32' })
-  const parts = onnx.node('MatMulIntegerToFloat', [rows, values, number(onnx, STEP), scale, zero], {}, CONTRIB)
-  return float(onnx.node('Mul', [float(parts), largest]))
+  const parts = onnx.node('MatMulIntegerToFloat', [rows, values, number(onnx, 1), scale, zero], {}, CONTRIB)
+  return float(onnx.node('Mul', [float(parts), worth]))
 }
 
 type Along = { axis: 0 | 1 }
