@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # all files are here
 
 import peft  # noqa: E402
+import rapidfuzz  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
@@ -87,7 +88,7 @@ def peak_bytes() -> int:
 
 def describe() -> dict:
     versions = {"python": sys.version.split()[0], "torch": torch.__version__}
-    versions |= {"transformers": transformers.__version__, "peft": peft.__version__}
+    versions |= {"transformers": transformers.__version__, "peft": peft.__version__, "rapidfuzz": rapidfuzz.__version__}
     # without such instructions PyTorch computes bfloat16 in software, slower than float32
     has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return {"versions": versions, "bfloat16": has_bfloat16}

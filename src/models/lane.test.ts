@@ -25,6 +25,13 @@ test('two adapters stay where a model runs, also while one of them is updated ag
     }
   }))
 
+test('an adapter that two ask for at once is brought there once', () =>
+  lanes.use(async (lane) => {
+    const policy = fresh()
+    const [a, b] = await Promise.all([lane.adapter(policy), lane.adapter(policy)])
+    expect(a).toBe(b)
+  }))
+
 test('a third one takes the place of that which was asked for longest ago', () =>
   lanes.use(async (lane) => {
     const [first, second, third] = [fresh(), fresh(), fresh()]

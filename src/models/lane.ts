@@ -137,12 +137,12 @@ function openLane(
     if (!known) await runtime.release(Object.values(parts))
     return session
   }
-  const uploaded: { of: LoraAdapter; matrices: Record<string, ResidentTensor> }[] = [] // the latest asked for last
+  const uploaded: { of: LoraAdapter; matrices: Promise<Record<string, ResidentTensor>> }[] = [] // the latest asked for last
   return {
     runtime,
     prompts: openPromptCache(runtime, promptBytes),
     session: (key, build) => once(sessions, key, () => openProgram(build())),
-    async adapter(adapter) {
+    adapter(adapter) {
       const earlier = uploaded.findIndex(({ of }) => of.config === adapter.config)
       const [known] = earlier >= 0 ? uploaded.splice(earlier, 1) : []
       if (known?.of === adapter) {
@@ -150,8 +150,8 @@ function openLane(
         return known.matrices
       }
       const gone = known ?? (uploaded.length < ADAPTERS ? undefined : uploaded.shift())
-      if (gone) await runtime.release(Object.values(gone.matrices))
-      const matrices = await runtime.upload(adapter.weights)
+      const replaced = gone?.matrices.then((matrices) => runtime.release(Object.values(matrices)))
+      const matrices = Promise.resolve(replaced).then(() => runtime.upload(adapter.weights))
       uploaded.push({ of: adapter, matrices })
       return matrices
     },
