@@ -31,11 +31,7 @@ export const gflownet: Method = {
       onlyWhole: !readsPrefixes(objective.name),
       ...(isSubset && { innerPrefixes: drawPrefixes(latents, prefixFraction, random.at('prefixes', step, place)) }),
     })
-    const drawing = drawRewarded(lane, run, state, prompt, { place, temperatures, asked })
-    // Where this lane will learn too, the learn step's graph is built while the runtime is busy with what sampling opens.
-    const learnsElsewhere = config.overlap || run.model.lanes.count > config.promptsPerStep
-    if (!learnsElsewhere) openLearnStep(lane, learner(run, state.adapter)).catch(() => {}) // learning says what is wrong with it
-    const { fresh, seconds } = await drawing
+    const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, asked })
     const counted = isSubset ? fresh.map((trajectory) => ({ ...trajectory, inclusion: prefixFraction })) : fresh
     const temperature = run.rewardTemperature(step)
     const replayed = Array.from({ length: config.updatesPerStep }, (_, update) =>
