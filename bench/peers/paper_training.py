@@ -22,7 +22,7 @@ from rapidfuzz.distance import Levenshtein  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from paper import Paper  # noqa: E402
-from step import Step, answering, load_policy  # noqa: E402
+from step import Step, answering, draw, load_policy  # noqa: E402
 
 
 def main() -> None:
@@ -121,7 +121,8 @@ def grow(
         cache = output.cache
         log_probs = output.logits[:, -1].log_softmax(-1)
         if given is None:
-            action = torch.where(open_rows, draw(log_probs.detach(), problem, k, temperature), stop)
+            forbidden = [stop] if k < problem["minTokens"] else []
+            action = torch.where(open_rows, draw(log_probs / temperature, *forbidden), stop)
         else:
             action = torch.tensor([latent[k] if k < len(latent) else stop for latent in given])
         log_stops.append(torch.where(open_rows, log_probs[:, stop], 0))
@@ -135,14 +136,6 @@ def grow(
     log_tokens.append(torch.zeros_like(log_tokens[0]))
     log_stops.append(torch.zeros_like(log_stops[0]))
     return latents, torch.stack(log_tokens, 1), torch.stack(log_stops, 1)
-
-
-def draw(log_probs: Tensor, problem: dict, k: int, temperature: float) -> Tensor:
-    """Token k of each latent."""
-    allowed = (log_probs / temperature).softmax(-1)
-    if k < problem["minTokens"]:
-        allowed[:, problem["stop"]] = 0
-    return torch.multinomial(allowed, 1).squeeze(1)
 
 
 @torch.no_grad()

@@ -56,10 +56,10 @@ def load_policy(folder: Path, dtype: torch.dtype) -> PeftModel:
     return PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True).eval()
 
 
-def draw(logits: Tensor, stop: int) -> Tensor:
-    """A token for each row, [rows, vocabulary] → [rows]; never the stop token, so that every latent has its full length."""
+def draw(logits: Tensor, *forbidden: int) -> Tensor:
+    """A token for each row, [rows, vocabulary] → [rows]; where the stop token is forbidden every latent has its full length."""
     with torch.no_grad():
-        allowed = logits.detach().float().index_fill(-1, torch.tensor([stop]), -torch.inf)
+        allowed = logits.detach().float().index_fill(-1, torch.tensor(forbidden, dtype=torch.long), -torch.inf)
         return torch.multinomial(allowed.softmax(-1), 1).squeeze(1)
 
 

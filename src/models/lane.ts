@@ -150,8 +150,11 @@ function openLane(
         return known.matrices
       }
       const gone = known ?? (uploaded.length < ADAPTERS ? undefined : uploaded.shift())
-      const replaced = gone?.matrices.then((matrices) => runtime.release(Object.values(matrices)))
-      const matrices = Promise.resolve(replaced).then(() => runtime.upload(adapter.weights))
+      const bring = async () => {
+        if (gone) await runtime.release(Object.values(await gone.matrices))
+        return runtime.upload(adapter.weights)
+      }
+      const matrices = bring()
       uploaded.push({ of: adapter, matrices })
       return matrices
     },
