@@ -94,17 +94,18 @@ function numbersProblem(model: LanguageModel, { steps, latents = 64 }: Size): Pr
 }
 
 const STORY = {
-  beginning: 'Tom wanted to fly his new kite in the park. There was no wind at all in the morning.',
+  beginning:
+    'Tom wanted to fly his new kite in the park. There was no wind at all in the morning. He sat down on a bench under an old tree and ate the bread that his mother had given him.',
   ending: 'In the evening the kite was high above the trees.',
 }
 /** Latents by which a sampler of the story is judged. */
 const JUDGED = 128
 
-/** Latents of up to ten tokens between the beginning of a story and its ending, which is scored after every prefix. */
-function storyProblem(model: LanguageModel, { steps, latents = 16 }: Size): Problem {
+/** Latents of up to fifteen tokens between the beginning of a story and its ending, which is scored after every prefix: as in the race. */
+function storyProblem(model: LanguageModel, { steps, latents = 64 }: Size): Problem {
   const options: Options = {
     ...common,
-    ...{ steps, samplesPerPrompt: latents, latent: { stop: '.', minTokens: 0, maxTokens: 10 } },
+    ...{ steps, samplesPerPrompt: latents, latent: { stop: '.', minTokens: 0, maxTokens: 15 } },
     // As the paper's code has them for stories. Its buffer, too, holds fewer latents than a step has.
     sources: { tempered: 0.5, replay: 0.25, temperatures: { from: 0.5, to: 2 } },
     replay: { capacity: Math.ceil((latents * 50) / 64) },
