@@ -6,9 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { type Python, peerScript } from './python.ts'
 
-/** What ours is raced against. */
-export const peerNames = ['paper', 'tuned', 'tuned-bfloat16'] as const
+/** What ours is raced against: peers in Python, and ours with int8 products in all parts of a step. */
+export const peerNames = ['paper', 'tuned', 'tuned-bfloat16', 'ours-int8'] as const
 export type PeerName = (typeof peerNames)[number]
+
+/** Why some need not find what ours finds in float32. */
+export const inexact: Partial<Record<PeerName, string>> = {
+  'tuned-bfloat16': 'half precision',
+  'ours-int8': 'int8 products',
+}
 
 export type Phases = { sample: number; reward: number; learn: number }
 
@@ -47,22 +53,25 @@ export class ContestantEnded extends Error {
 const LAST_WORDS = 2000 // characters of standard error that are kept
 
 /** Our own, compiled, as users have it. @param folder what prepare.ts wrote */
-export async function startOurs(folder: string): Promise<Contestant> {
+export async function startOurs(folder: string, { int8 = false } = {}): Promise<Contestant> {
   const outdir = join(folder, 'compiled')
   const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
   const entryPoints = { ours: source('./ours.ts'), worker: source('../../src/runtime/worker.ts') }
   const modules = { platform: 'node', format: 'esm', packages: 'external' } as const
   await build({ entryPoints, outdir, bundle: true, ...modules })
-  return startContestant('ours', process.execPath, [join(outdir, 'ours.js'), folder])
+  const args = [join(outdir, 'ours.js'), folder, ...(int8 ? ['int8'] : [])]
+  return startContestant(int8 ? 'ours-int8' : 'ours', process.execPath, args)
 }
 
-/** A peer in Python. */
+/** Who is raced against ours; all but our own in Python. */
 export const startPeer = (
   { command }: Python,
   name: PeerName,
   { folder, threads }: { folder: string; threads: number },
 ): Promise<Contestant> =>
-  startContestant(name, command, [peerScript, '--peer', name, '--folder', folder, '--threads', String(threads)])
+  name === 'ours-int8'
+    ? startOurs(folder, { int8: true })
+    : startContestant(name, command, [peerScript, '--peer', name, '--folder', folder, '--threads', String(threads)])
 
 /** Starts a process and waits until it is ready. @throws ContestantEnded */
 async function startContestant(name: string, command: string, args: readonly string[]): Promise<Contestant> {

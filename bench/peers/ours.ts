@@ -1,6 +1,6 @@
 /**
  * @file Our own contestant: takes the step that is in a folder, with the library's parts, whenever a line on standard input says so.
- * The protocol is that of peer.py.
+ * The protocol is that of peer.py. With `int8` after the folder, sampling, scoring and learning multiply by int8 copies.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,9 +33,11 @@ const spell = (tokens: readonly number[]) => tokens.join(' ')
 const read = (text: string) => text.split(' ').map(Number)
 const tokenizer = { encode: read, encodeContinuation: read } as Partial<Tokenizer> as Tokenizer
 
-const [folder] = process.argv.slice(2)
+const [folder, products] = process.argv.slice(2)
+const int8 = products === 'int8'
 const path = join(folder, 'model')
-const { description: model, lanes } = await loadWeights(path, describeModel(path), { threads: grantedCores() })
+const { description, lanes } = await loadWeights(path, describeModel(path), { threads: grantedCores() })
+const model = { ...description, int8 }
 const start = readPeftFolder(join(folder, 'adapter'))
 answer({ ready: true })
 
@@ -70,7 +72,7 @@ async function take(lane: Lane, run: number): Promise<Taken> {
   const adapter = fromTheStart(moments)
 
   const times = [performance.now()]
-  const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step) }
+  const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step), int8 }
   const draws = seededRandom(run).at('race')
   await sampleWithTool(lane, sampler, { prompt, temperatures: latents.map(() => 1), draws })
   times.push(performance.now())

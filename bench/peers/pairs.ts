@@ -6,6 +6,7 @@ import { type Difference, differenceOf, isAlike, worstOf } from './agreement.ts'
 import {
   type Contestant,
   ContestantEnded,
+  inexact,
   type PeerName,
   type Phases,
   startOurs,
@@ -47,9 +48,8 @@ export type RaceOptions = {
 
 const PAUSE_MILLISECONDS = 1000
 
-/** Is it to find what ours finds, to float32's precision? */
-export const isExact = (name: PeerName) => name !== 'tuned-bfloat16'
-export const disagrees = ({ name, difference }: PeerRuns) => isExact(name) && !isAlike(difference)
+/** Does a peer find something else that is to find what ours finds, to float32's precision? */
+export const disagrees = ({ name, difference }: PeerRuns) => !(name in inexact) && !isAlike(difference)
 
 /** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {

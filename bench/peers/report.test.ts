@@ -44,11 +44,12 @@ test('the report tells phases, pairs, memory, samples a second, work and agreeme
   expect(text).toContain('832 log-rewards 1.0e-6: within 0.001')
 })
 
-test('a float32 peer that finds something else is told apart, one in half precision is not held to it', () => {
+test('a float32 peer that finds something else is told apart, one in half precision or with int8 products is not held to it', () => {
   const difference = { loss: 0.01, gradientNorm: 0, logRewards: 0, rewards: 1 }
   const [peer] = race().peers
   expect(report(race({ peers: [{ ...peer, difference }] }))).toContain('NOT within 0.001')
   expect(report(race({ peers: [{ ...peer, difference, name: 'tuned-bfloat16' }] }))).toContain(': half precision')
+  expect(report(race({ peers: [{ ...peer, difference, name: 'ours-int8' }] }))).toContain(': int8 products')
 })
 
 test('every phase is a measurement, and peers are controls', () => {

@@ -5,9 +5,9 @@ import type { Measurement } from '../results.ts'
 import type { SizeName } from '../sizes.ts'
 import { median } from '../statistics.ts'
 import { TOLERANCE } from './agreement.ts'
-import type { Phases } from './contestant.ts'
+import { inexact, type Phases } from './contestant.ts'
 import type { Work } from './counted-work.ts'
-import { disagrees, isExact, type PeerRuns, type Runs } from './pairs.ts'
+import { disagrees, type PeerRuns, type Runs } from './pairs.ts'
 import { type Workload, type WorkloadName, workloads } from './workloads.ts'
 
 export type Race = Runs & { size: SizeName; workload: WorkloadName; counted: Work }
@@ -78,11 +78,7 @@ function workLine(race: Race): string {
 function agreementLine(peer: PeerRuns): string {
   const { loss, gradientNorm, logRewards, rewards } = peer.difference
   const found = `loss ${loss.toExponential(1)}, gradient norm ${gradientNorm.toExponential(1)}, ${rewards} log-rewards ${logRewards.toExponential(1)}`
-  const verdict = !isExact(peer.name)
-    ? 'half precision'
-    : disagrees(peer)
-      ? `NOT within ${TOLERANCE}`
-      : `within ${TOLERANCE}`
+  const verdict = inexact[peer.name] ?? (disagrees(peer) ? `NOT within ${TOLERANCE}` : `within ${TOLERANCE}`)
   return `${peer.name} against ours, relative difference of ${found}: ${verdict}`
 }
 

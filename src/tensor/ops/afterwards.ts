@@ -18,6 +18,9 @@ export const afterwards = (x: Tensor, after: Tensor): Tensor =>
 
 /** x under its own shape again, computed from a size of `after`: a reshape moves nothing. */
 export function emitAfterwards(onnx: OnnxBuilder, x: string, shape: string, after: string): string {
-  const nothing = onnx.node('Mul', [onnx.node('Shape', [after], { start: 0, end: 1 }), onnx.shape([0])])
-  return onnx.node('Reshape', [x, onnx.node('Add', [shape, nothing])])
+  return onnx.node('Reshape', [x, onnx.node('Add', [shape, zeroAfter(onnx, after)])])
 }
+
+/** The number 0, [1], which is there once `after` (of at least one axis) is. */
+export const zeroAfter = (onnx: OnnxBuilder, after: string): string =>
+  onnx.node('Mul', [onnx.node('Shape', [after], { start: 0, end: 1 }), onnx.shape([0])])

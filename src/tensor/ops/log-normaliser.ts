@@ -8,6 +8,7 @@ import { defineOp } from '../define-op.ts'
 import { CONTRIB, type OnnxBuilder } from '../onnx.ts'
 import { type Dim, shapeError } from '../shape.ts'
 import type { Tensor } from '../tensor.ts'
+import { zeroAfter } from './afterwards.ts'
 import { mul } from './elementwise.ts'
 import { productOfRounded, roundRows } from './integers.ts'
 import { decode, type StoredMatrix } from './stored.ts'
@@ -99,8 +100,7 @@ function partOf(
   x: string,
   { from, to, axis, before }: { from: number; to: number; axis: number; before: string },
 ): string {
-  const nothing = onnx.node('Mul', [onnx.node('Shape', [before], { start: 0, end: 1 }), onnx.shape([0])])
-  const start = onnx.node('Add', [nothing, onnx.shape([from])])
+  const start = onnx.node('Add', [zeroAfter(onnx, before), onnx.shape([from])])
   return onnx.node('Slice', [x, start, onnx.shape([to]), onnx.shape([axis])])
 }
 
