@@ -1,6 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,10 +8,10 @@ import { differenceOf, isAlike } from './agreement.ts'
 import { type Contestant, startOurs, startPeer, type Taken } from './contestant.ts'
 import { writePolicy, writeStep } from './prepare.ts'
 import { type Python, readyPython } from './python.ts'
+import { makeWorkFolder } from './work-folder.ts'
 import { workloadNames } from './workloads.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'flowtune-race-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = makeWorkFolder()
 
 test('where there is no PyTorch one line says so, and ours runs alone', () => {
   const file = join(folder, 'results.json')
@@ -44,7 +42,8 @@ describe.skipIf(isAbsent)(
     beforeAll(async () => {
       ;({ model } = writePolicy(folder, 'tiny'))
       contestants.ours = await startOurs(folder)
-      for (const name of EXACT) contestants[name] = await startPeer(python as Python, name, { folder, threads: 1 })
+      for (const name of [...EXACT, 'ours-int8'] as const)
+        contestants[name] = await startPeer(python as Python, name, { folder, threads: 1 })
     })
     afterAll(async () => {
       await Promise.all(Object.values(contestants).map((contestant) => contestant.dispose()))
@@ -61,6 +60,13 @@ describe.skipIf(isAbsent)(
         const theirs = await contestants[name].take()
         expect(theirs.loss).toBeGreaterThan(0)
         expect(differenceOf(ours, theirs)).toSatisfy(isAlike)
+      })
+
+      test('ours with int8 products finds nearly the rewards, and not the same', async () => {
+        const theirs = await contestants['ours-int8'].take()
+        const { logRewards } = differenceOf(ours, theirs)
+        expect(logRewards).toBeGreaterThan(1e-6)
+        expect(logRewards).toBeLessThan(0.05)
       })
     })
   },
