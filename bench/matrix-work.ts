@@ -68,9 +68,9 @@ export function countingLane(lane: Lane, counter: { operations: number }): Lane 
       })
       return {
         ...session,
-        run: (inputs, keep) => {
+        run: (inputs, ...where) => {
           counter.operations += works.get(key)!(inputs)
-          return session.run(inputs, keep)
+          return session.run(inputs, ...where)
         },
       }
     },

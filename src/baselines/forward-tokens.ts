@@ -23,9 +23,9 @@ export function countForwardTokens(lane: Lane): { lane: Lane; forwardTokens: () 
       const session = await lane.session(key, build)
       return {
         ...session,
-        run: (inputs, keep) => {
+        run: (inputs, ...where) => {
           for (const name of TOKEN_INPUTS) tokens += inputs[name]?.shape[0] ?? 0
-          return session.run(inputs, keep)
+          return session.run(inputs, ...where)
         },
       }
     },

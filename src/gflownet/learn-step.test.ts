@@ -329,7 +329,7 @@ const altering = (lane: Lane, alter: Alter): Lane => ({
   ...lane,
   session: async (key, build) => {
     const session = await lane.session(key, build)
-    return { ...session, run: (inputs, keep) => session.run(alter(inputs as Record<string, HostTensor>), keep) }
+    return { ...session, run: (inputs, ...where) => session.run(alter(inputs as Record<string, HostTensor>), ...where) }
   },
 })
 

@@ -6,12 +6,15 @@ import type { LoraAdapter, LoraConfig } from '../adapters/lora.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import { sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
-import { adapterInputs } from '../models/linear.ts'
+import { adapterInputs, linearLayers } from '../models/linear.ts'
+import { vector } from '../models/packing.ts'
+import { fromTape, type Tape, tapeInputs } from '../models/tape.ts'
 import { bool, float32, type NamedTensors } from '../runtime/host-tensor.ts'
 import type { Session } from '../runtime/session.ts'
 import { statesOf } from '../sampling/latent.ts'
 import { isConstrained, isTerminable, type Support } from '../sampling/support.ts'
 import { buildProgram } from '../tensor/program.ts'
+import { substitute } from '../tensor/substitute.ts'
 import { nodesInOrder, type Tensor, type TensorType } from '../tensor/tensor.ts'
 import { gradientOutputs, gradientsIn } from './named-gradients.ts'
 import type { Objective } from './objective.ts'
@@ -57,32 +60,43 @@ const objectiveInputs = {
 /** Who learns, and by what. */
 export type Learner = { model: ModelDescription; adapter: LoraAdapter; support: Support; objective: ObjectiveConfig }
 
-/** Opens what `learnStep` runs and brings the adapter there, which that does itself where nobody did: to ask before spares the first step the wait. */
+/** What of a batch's tokens the policy has read while it sampled: nothing, all, or some. */
+type Taped = 'nothing' | 'all' | 'some'
+
+/** Opens what `learnStep` runs without a tape and brings the adapter there, which that does itself where nobody did: to ask before spares the first step the wait. */
 export async function openLearnStep(lane: Lane, learner: Learner): Promise<void> {
   await lane.adapter(learner.adapter)
-  await sessionOf(lane, learner)
+  await sessionOf(lane, learner, 'nothing')
 }
 
-function sessionOf(lane: Lane, { model, adapter, support, objective }: Learner): Promise<Session> {
+function sessionOf(lane: Lane, { model, adapter, support, objective }: Learner, taped: Taped): Promise<Session> {
   const constrained = isConstrained(support)
   const rootTerminable = isTerminable(support, 0)
-  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute, model.int8])}`
+  const key = `learn ${JSON.stringify([adapter.config, objective, constrained, rootTerminable, model.recompute, model.int8, taped])}`
   return lane.session(key, () =>
-    learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable }),
+    learnProgram(model, adapter.config, objectiveOf(objective), { constrained, rootTerminable, taped }),
   )
 }
 
 /**
  * Loss and gradients for the latents of one prompt.
+ * @param tape  of what the learner's policy has read of them while it sampled, which is then not computed again
  * @returns gradients under the names of the adapter's matrices; the loss is the objective's
+ * @throws Error where the tape is of another policy, or was written over
  */
-export async function learnStep(lane: Lane, learner: Learner, batch: LearnBatch): Promise<LearnResult> {
+export async function learnStep(lane: Lane, learner: Learner, batch: LearnBatch, tape?: Tape): Promise<LearnResult> {
   const { model, adapter, support } = learner
-  const session = await sessionOf(lane, learner)
+  if (tape && (tape.adapter !== adapter || (tape.model.int8 ?? false) !== (model.int8 ?? false)))
+    throw new Error('the tape is of another policy than the one that learns')
+  const feeds: NamedTensors = policyFeeds(batch, support, model.dimensions.vocabulary, tape?.read)
+  const unread = tape ? feeds.latentTokens.shape[0] - tape.read.length : 0
+  const session = await sessionOf(lane, learner, !tape ? 'nothing' : tape.withOthers || unread > 0 ? 'some' : 'all')
+  const firstUnread = batch.prompt.length + (tape?.read.length ?? 0)
   const { outputs } = await session.run({
     ...(await lane.adapter(adapter)),
-    ...policyFeeds(batch, support, model.dimensions.vocabulary),
+    ...feeds,
     ...objectiveFeeds(batch, support),
+    ...(tape && { ...tape.outputs(), unread: vector(Array.from({ length: unread }, (_, i) => firstUnread + i)) }),
   })
   const { loss, logTokens, logStop } = outputs
   const { logPartition: slope, ...gradients } = gradientsIn(outputs)
@@ -99,25 +113,30 @@ export function learnProgram(
   model: ModelDescription,
   lora: LoraConfig,
   objective: Objective,
-  { constrained, rootTerminable }: { constrained: boolean; rootTerminable: boolean },
+  { constrained, rootTerminable, taped }: { constrained: boolean; rootTerminable: boolean; taped: Taped },
 ) {
   const matrices = adapterInputs(model, lora)
   const copy = sharedCopy(model, ['forward', 'back'])
   const ofPolicy = policyInputTypes(model, constrained)
-  const types: Record<string, TensorType> = { ...ofPolicy, ...copy.types, ...matrices, ...objectiveInputs }
+  const types: Record<string, TensorType> = {
+    ...{ ...ofPolicy, ...copy.types, ...matrices, ...objectiveInputs },
+    ...(taped !== 'nothing' && { ...tapeInputs(model), unread: { dtype: 'int64', shape: ['unread'] } }),
+  }
   const lossAndGradients = (inputs: Record<string, Tensor>) => {
-    const policy = policyLogProbabilities(model, inputs, constrained, lora)
+    const { observe, instead } = fromTape(inputs, taped === 'some' ? {linears: linearLayers(model, inputs, lora).linears, tokens: inputs.unread} : undefined)
+    const policy = policyLogProbabilities(model, inputs, constrained, lora, taped === 'nothing' ? undefined : observe)
     const { logReward, terminable, terminal, weight, logPartition } = inputs
     const given = { logReward, terminable, terminal, weight, rootTerminable, logPartition }
     const loss = objective({ ...policy, ...given })
     const learnsPartition = dependsOn(loss, logPartition)
     const names = [...Object.keys(matrices), ...(learnsPartition ? ['logPartition'] : [])]
-    return {
+    const outputs = {
       loss,
       logTokens: policy.logTokens,
       logStop: policy.logStop,
       ...gradientOutputs(loss, inputs, names, model.recompute),
     }
+    return taped === 'nothing' ? outputs : substitute(outputs, instead)
   }
   return buildProgram('learn step', types, lossAndGradients, copy)
 }

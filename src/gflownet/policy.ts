@@ -11,7 +11,8 @@ import { chosenLogits, constrainedLogNormaliser, headOf, logitOf, logNormaliser 
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { latentInputs, vector } from '../models/packing.ts'
-import { packTree } from '../models/prefix-tree.ts'
+import { packTree, type ReadToken } from '../models/prefix-tree.ts'
+import type { Observe } from '../models/tape.ts'
 import { bool, float32, int64 } from '../runtime/host-tensor.ts'
 import { statesOf, type TokenLists } from '../sampling/latent.ts'
 import { innerBias, isConstrained, isForced, isTerminable, type Support } from '../sampling/support.ts'
@@ -95,11 +96,12 @@ export function policyLogProbabilities(
   inputs: Record<string, Tensor>,
   constrained: boolean,
   lora?: LoraConfig,
+  observe?: Observe,
 ): { logTokens: Tensor; logStop: Tensor; logPrefix: Tensor; hidden: Tensor } {
   const packing = inputs as { [Name in keyof typeof policyInputs]: Tensor }
   const all = model.hiddenStates({
     ...packedForward(packing, model.dimensions),
-    ...linearLayers(model, inputs, lora),
+    ...linearLayers(model, inputs, lora, { observe }),
   })
   const { queries, parents, prefixQueries, stepActions, actionTokens, stop } = packing
   const head = headOf(model, inputs)
@@ -118,12 +120,20 @@ export function policyLogProbabilities(
   return { logTokens, logStop, logPrefix, hidden }
 }
 
-/** The arrays of latents as the graph reads them. What latents share is computed once: a token, a query, an action. */
-export function policyFeeds({ prompt, latents, inserted }: PromptLatents, support: Support, vocabulary: number) {
+/**
+ * The arrays of latents as the graph reads them. What latents share is computed once: a token, a query, an action.
+ * @param taped  tokens that were read before, which come first
+ */
+export function policyFeeds(
+  { prompt, latents, inserted }: PromptLatents,
+  support: Support,
+  vocabulary: number,
+  taped?: readonly ReadToken[],
+) {
   const states = latents.map((latent, n) => statesOf(latent.length, inserted?.[n]))
   // Of a latent that must end, what stands behind its last choice is read by nobody.
   const read = latents.map((latent, n) => latent.slice(0, states[n].findLast((_, k) => !isForced(support, k)) ?? 0))
-  const { inputs, latentToken } = packTree({ prompt, latents: read })
+  const { inputs, latentToken } = packTree({ prompt, latents: read, read: taped })
   // The same tokens are two queries where a tool wrote some of them in one latent, so that it may not end yet, and not in another.
   const queries = distinct<{ token: number; mayStop: boolean }>()
   queries.idOf({ token: latentToken(0, -1), mayStop: isTerminable(support, 0) })

@@ -22,7 +22,12 @@ export type Lane = {
   adapter(adapter: LoraAdapter): Promise<Record<string, ResidentTensor>>
   /** Prompts that were read. */
   readonly prompts: PromptCache
+  /** Memory for arrays [rows, width] that programs write. There is one: it is theirs who asked for it last. */
+  scratch(rows: number, widths: Record<string, number>): Promise<Scratch>
 }
+
+/** Arrays of at least so many rows, and whether they are still theirs who asked for them. */
+export type Scratch = { arrays: Record<string, ResidentTensor>; isHeld: () => boolean }
 
 /** Lanes that jobs share: a job waits until a lane is free. */
 export type Lanes = {
@@ -100,6 +105,23 @@ function once<Value>(known: Map<string, Value>, key: string, make: () => Value):
   return value
 }
 
+/** Scratch memory of a runtime, which is kept for who asks next, if it is large enough. */
+function openScratch(runtime: Runtime): Lane['scratch'] {
+  let arrays: Record<string, ResidentTensor> = {}
+  let holder = {}
+  return async (rows, widths) => {
+    const mine = {}
+    holder = mine
+    const names = Object.keys(widths)
+    const fits = names.every((name) => arrays[name]?.shape[0] >= rows && arrays[name].shape[1] === widths[name])
+    if (!fits) {
+      await runtime.release(Object.values(arrays))
+      arrays = await runtime.allocate(Object.fromEntries(names.map((name) => [name, [rows, widths[name]]])))
+    }
+    return { arrays, isHeld: () => holder === mine }
+  }
+}
+
 /** Read what a lane has made of the weights, by the names of what makes it. */
 type MadeBefore = Map<string, () => Promise<NamedTensors>>
 
@@ -141,6 +163,7 @@ function openLane(
   return {
     runtime,
     prompts: openPromptCache(runtime, promptBytes),
+    scratch: openScratch(runtime),
     session: (key, build) => once(sessions, key, () => openProgram(build())),
     adapter(adapter) {
       const earlier = uploaded.findIndex(({ of }) => of.config === adapter.config)

@@ -15,6 +15,7 @@ import {
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import type { ForwardContext, ModelDescription } from './architecture.ts'
 import { groupName, integersOf, matrixOf, vectorOf } from './frozen.ts'
+import type { Observe } from './tape.ts'
 
 /** The types of an adapter's arrays. */
 export const adapterInputs = (model: ModelDescription, lora: LoraConfig): Record<string, TensorType> =>
@@ -34,12 +35,13 @@ export const adapterShapes = (
 /**
  * How an architecture's forward pass reaches weights and linear layers. Without `lora` it is the reference model.
  * @param fewTokens  it is meant for tens of tokens at a time, as while sampling
+ * @param observe  is told what leaves them
  */
 export function linearLayers(
   model: ModelDescription,
   inputs: Record<string, Tensor>,
   lora?: LoraConfig,
-  { fewTokens }: { fewTokens?: boolean } = {},
+  { fewTokens, observe }: { fewTokens?: boolean; observe?: Observe } = {},
 ): Pick<ForwardContext, 'weight' | 'embed' | 'linear' | 'linears'> {
   const layers = new Set(model.linears.map(({ module }) => module))
   const isCopied = integersOf(inputs, model.head) !== undefined
@@ -58,7 +60,7 @@ export function linearLayers(
   const linears = (modules: readonly string[], x: Tensor) => {
     const adapted = lora ? narrowProducts(lora, inputs, modules, x) : new Map<string, Tensor>()
     const frozen = products(modules, x)
-    return modules.map((module, i) => {
+    const outputs = modules.map((module, i) => {
       const bias = `${module}.bias`
       const y = model.weights[bias] ? add(frozen[i], weight(bias)) : frozen[i]
       const narrow = adapted.get(module)
@@ -66,6 +68,8 @@ export function linearLayers(
       const options = { transposeB: true, scale: scaleOf(lora, module) }
       return checkpoint(addProduct(y, narrow, inputs[`${module}.lora_B.weight`], options), 'linear')
     })
+    observe?.(modules, x, outputs)
+    return outputs
   }
   return {
     weight,

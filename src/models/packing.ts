@@ -31,19 +31,22 @@ export const branchInputs = {
 
 /** A padded grid over rows of unequal length that are packed one after another. `first[r]`: where row r begins. */
 export function packRows(rows: readonly (readonly number[])[]) {
-  const length = Math.max(...rows.map((row) => row.length))
   const first: number[] = []
-  const grid: number[] = []
+  let packed = 0
+  const indices = rows.map((row) => {
+    first.push(packed)
+    return row.map(() => packed++)
+  })
+  return { first, ...gridOf(indices) }
+}
+
+/** A padded grid over rows of packed tokens, each of which stands on one of them. */
+export function gridOf(rows: readonly (readonly number[])[]) {
+  const length = Math.max(...rows.map((row) => row.length))
+  const grid = rows.flatMap((row) => Array.from({ length }, (_, i) => row[i] ?? -1))
   const places: number[] = []
-  for (const row of rows) {
-    const start = places.length
-    first.push(start)
-    for (let i = 0; i < length; i++) {
-      if (i < row.length) places.push(grid.length)
-      grid.push(i < row.length ? start + i : -1)
-    }
-  }
-  return { first, rows: int64([rows.length, length], grid), places: vector(places) }
+  for (const [place, token] of grid.entries()) if (token >= 0) places[token] = place
+  return { rows: int64([rows.length, length], grid), places: vector(places) }
 }
 
 export const vector = (values: readonly number[]) => int64([values.length], values)

@@ -1,19 +1,24 @@
 /**
  * @file The layout for learning and scoring: a tree of three storeys. The prompt; the latents as one prefix tree, in which
- * each distinct prefix is one token; branches (a fixed ending, a label) that follow any prefix. A latent is a chain: the
- * tokens that no earlier latent has, after the path that it shares. Chains are cut into rows for attention's grid.
+ * each distinct prefix is one token; branches (a fixed ending, a label) that follow any prefix. The tree is taken apart into
+ * chains, from a token to its first child and on to the end, and chains are cut into rows for attention's grid.
  */
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { int64 } from '../runtime/host-tensor.ts'
-import { packRows, vector } from './packing.ts'
+import { gridOf, packRows, vector } from './packing.ts'
 
 /** Tokens that continue one latent after its first `prefix` tokens. */
 export type Branch = { latent: number; prefix: number; tokens: readonly number[] }
+
+/** A token that was read, and after which other one: its number in the order of reading, or −1 after the prompt. */
+export type ReadToken = { token: number; parent: number }
 
 /** A prompt, latents that follow it, and branches that follow prefixes of the latents. */
 export type Tree = {
   prompt: readonly number[]
   latents: readonly (readonly number[])[]
+  /** Tokens of the latents that come first, in this order; any that no latent has are there all the same. */
+  read?: readonly ReadToken[]
   branches?: readonly Branch[]
 }
 
@@ -25,27 +30,27 @@ export type PackedTree = {
   branchToken: (branch: number, i: number) => number
 }
 
-type TreeNode = { index: number; children: Map<number, TreeNode> }
-/** Tokens side by side in the tree, after the packed latent tokens that lead to them. */
+type TreeNode = { index: number; token: number; parent?: TreeNode; children: Map<number, TreeNode> }
+/** Packed latent tokens side by side in the tree, and those that lead to them. */
 type Chain = { tokens: readonly number[]; path: readonly number[] }
 
 /** Lays out a tree; the tokens of the latents are numbered in the order in which they are first met. */
-export function packTree({ prompt, latents, branches = [] }: Tree): PackedTree {
-  const { chains, paths, size } = mergePrefixes(latents)
-  if (size === 0) chains.push({ tokens: [prompt[0]], path: [] }) // a stand-in: a grid needs a token to pad with
+export function packTree({ prompt, latents, read = [], branches = [] }: Tree): PackedTree {
+  const { nodes, paths } = mergePrefixes(latents, read)
+  if (nodes.length === 0) nodes.push({ index: 0, token: prompt[0], children: new Map() }) // a stand-in: a grid needs a token to pad with
   const start = prompt.length
-  const rows = cutIntoRows(chains, start)
-  const grid = packRows(rows.map(({ tokens }) => tokens))
+  const rows = cutIntoRows(chainsOf(nodes), start)
+  const grid = gridOf(rows.map(({ tokens }) => tokens))
   const latentToken = (latent: number, i: number) => (i < 0 ? start - 1 : start + paths[latent][i])
   const inputs: NamedTensors = {
     promptTokens: vector(prompt),
-    latentTokens: vector(rows.flatMap(({ tokens }) => tokens)),
-    latentPositions: vector(rows.flatMap(({ tokens, path }) => tokens.map((_, i) => start + path.length + i))),
+    latentTokens: vector(nodes.map(({ token }) => token)),
+    latentPositions: vector(nodes.map((node) => start + pathTo(node).length)),
     latentRows: grid.rows,
     latentPlaces: grid.places,
     latentContext: paddedRows(rows.map(({ path }) => path)),
   }
-  const branchStart = start + Math.max(1, size)
+  const branchStart = start + nodes.length
   const branchGrid = packRows(branches.map(({ tokens }) => tokens))
   const branchToken = (branch: number, i: number) =>
     i < 0
@@ -66,29 +71,46 @@ export function packTree({ prompt, latents, branches = [] }: Tree): PackedTree {
   }
 }
 
-/** The latents as a prefix tree: its chains, the path of each latent through it, and the number of its tokens. */
-function mergePrefixes(latents: Tree['latents']): { chains: Chain[]; paths: number[][]; size: number } {
-  const root: TreeNode = { index: -1, children: new Map() }
-  const chains: Chain[] = []
-  let size = 0
+/** The latents as a prefix tree: its tokens by their numbers, and the path of each latent through it. */
+function mergePrefixes(latents: Tree['latents'], read: readonly ReadToken[]) {
+  const nodes: TreeNode[] = []
+  const root: TreeNode = { index: -1, token: -1, children: new Map() }
+  const add = (parent: TreeNode, token: number) => {
+    const node = { index: nodes.length, token, ...(parent !== root && { parent }), children: new Map() }
+    nodes.push(node)
+    if (!parent.children.has(token)) parent.children.set(token, node) // else it was read twice, and the first is everybody's
+    return node
+  }
+  for (const { token, parent } of read) add(parent < 0 ? root : nodes[parent], token)
   const paths = latents.map((latent) => {
-    const path: number[] = []
-    const known = size
     let node = root
-    for (const token of latent) {
-      let child = node.children.get(token)
-      if (!child) {
-        child = { index: size++, children: new Map() }
-        node.children.set(token, child)
-      }
-      path.push(child.index)
-      node = child
-    }
-    const shared = latent.length - (size - known)
-    if (size > known) chains.push({ tokens: latent.slice(shared), path: path.slice(0, shared) })
-    return path
+    return latent.map((token) => {
+      node = node.children.get(token) ?? add(node, token)
+      return node.index
+    })
   })
-  return { chains, paths, size }
+  return { nodes, paths }
+}
+
+/** The packed tokens before one, from the first on. */
+function pathTo({ parent }: TreeNode): number[] {
+  const path: number[] = []
+  for (let node = parent; node; node = node.parent) path.push(node.index)
+  return path.reverse()
+}
+
+/** Each token once, parents before children. */
+function chainsOf(nodes: readonly TreeNode[]): Chain[] {
+  const isThere = new Set<number>()
+  return nodes.flatMap((first) => {
+    if (isThere.has(first.index)) return []
+    const tokens: number[] = []
+    for (let node: TreeNode | undefined = first; node; node = node.children.values().next().value) {
+      isThere.add(node.index)
+      tokens.push(node.index)
+    }
+    return [{ tokens, path: pathTo(first) }]
+  })
 }
 
 /** What copying the keys and values of one token into the grid costs, in pairs of tokens that attend to each other. */
@@ -112,14 +134,10 @@ function cutIntoRows(chains: readonly Chain[], prompt: number): Chain[] {
   const lengths = Array.from({ length: longest }, (_, k) => longest - k)
   const works = lengths.map(work)
   const length = lengths[works.indexOf(Math.min(...works))]
-  // The tokens of a chain are numbered one after another, from what follows its path.
-  let first = 0
-  return cut(length).map(({ tokens, path, from }) => {
-    const own = tokens.slice(from, from + length)
-    const before = Array.from({ length: from }, (_, i) => first - from + i)
-    first += own.length
-    return { tokens: own, path: [...path, ...before] }
-  })
+  return cut(length).map(({ tokens, path, from }) => ({
+    tokens: tokens.slice(from, from + length),
+    path: [...path, ...tokens.slice(0, from)],
+  }))
 }
 
 /** Rows of unequal length side by side, −1 after the end of each. */

@@ -12,6 +12,7 @@ import type { Lane } from './lane.ts'
 import { adapterInputs, linearLayers } from './linear.ts'
 import { vector } from './packing.ts'
 import type { PromptRead } from './prompt-cache.ts'
+import type { Observe } from './tape.ts'
 
 /** What is known of a prompt that was read, as inputs of a program: its keys and values, and its hidden states [prompt, width]. */
 export const promptReadInputs = ({ dimensions }: ModelDescription): Record<string, TensorType> => ({
@@ -44,13 +45,14 @@ export function promptStates(
   inputs: Record<string, Tensor>,
   tokens: Tensor,
   lora?: LoraConfig,
+  observe?: Observe,
 ) {
   const { keyValueHeads, headWidth } = model.dimensions
   const cache: Record<string, Tensor> = {}
   const { attend, ...packed } = packedForward({ promptTokens: tokens }, model.dimensions)
   const hidden = model.hiddenStates({
     ...packed,
-    ...linearLayers(model, inputs, lora),
+    ...linearLayers(model, inputs, lora, { observe }),
     attend: (layer, query, key, value) => {
       for (const [name, x] of Object.entries({ Key: key, Value: value }))
         cache[`prompt${name}.${layer}`] = transpose(reshape(x, ['prompt', keyValueHeads, headWidth]), [1, 0, 2])

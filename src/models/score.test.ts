@@ -108,5 +108,5 @@ function randomTree(draws: Draws): Required<Tree> {
     const latent = draws.integer(latents.length)
     return { latent, prefix: draws.integer(latents[latent].length + 1), tokens: tokens(1 + draws.integer(4)) }
   })
-  return { prompt: tokens(1 + draws.integer(8)), latents, branches }
+  return { prompt: tokens(1 + draws.integer(8)), latents, read: [], branches }
 }

@@ -9,14 +9,21 @@ export type Placement = { device: Device; threads: number; graphCache?: string }
 export type Opening = { name: string; bytes: Uint8Array } & Record<'bound' | 'constants', Record<string, number>> &
   Placement
 
+/** Rows of the resident tensor of a number. */
+export type Rows = { of: number; from: number; rows: number }
+
+/** What a run reads: an array, or by its number what is there. */
+export type Value = HostTensor | number | Rows
+
 /** Resident tensors and sessions are known by numbers that the main thread chooses. */
 export type Request = { id: number } & (
   | { kind: 'upload'; residents: number[]; tensors: HostTensor[] }
+  | { kind: 'allocate'; residents: number[]; shapes: (readonly number[])[] }
   | { kind: 'release'; residents: number[] }
   | { kind: 'read'; residents: Record<string, number> }
   | ({ kind: 'open'; session: number } & Opening)
   | ({ kind: 'make'; keep: Record<string, number> } & Opening)
-  | { kind: 'run'; session: number; inputs: [name: string, value: HostTensor | number][]; keep: Record<string, number> }
+  | { kind: 'run'; session: number; inputs: [name: string, value: Value][]; keep: Record<string, number>; into: Record<string, Rows> }
   | { kind: 'close'; session: number }
   | { kind: 'end' }
 )

@@ -1,9 +1,17 @@
 /** @file The runtime of Node: onnxruntime-node in a worker thread behind the contract of session.ts. */
 import { Worker } from 'node:worker_threads'
 import { graphCacheFolder } from './graph-folder.ts'
-import type { HostTensor, NamedTensors } from './host-tensor.ts'
-import type { Opening, Placement, Reply, RequestBody, RunReply } from './messages.ts'
-import { checkInputs, type Program, type ResidentTensor, type Runtime, type Session } from './session.ts'
+import type { NamedTensors } from './host-tensor.ts'
+import type { Opening, Placement, Reply, RequestBody, Rows, RunReply, Value } from './messages.ts'
+import {
+  checkInputs,
+  type Given,
+  type Program,
+  type ResidentRows,
+  type ResidentTensor,
+  type Runtime,
+  type Session,
+} from './session.ts'
 import { grantedCores } from './threads.ts'
 
 /** Default: the processor, with as many threads as this process may use. */
@@ -74,6 +82,14 @@ export function openRuntime({
         entries.map(([name, { dtype, shape }], i) => [name, { resident: residents[i], dtype, shape }]),
       )
     },
+    async allocate(shapes) {
+      const entries = Object.entries(shapes)
+      const residents = entries.map(() => ++lastId)
+      await ask({ kind: 'allocate', residents, shapes: entries.map(([, shape]) => shape) })
+      return Object.fromEntries(
+        entries.map(([name, shape], i) => [name, { resident: residents[i], dtype: 'float32', shape }]),
+      )
+    },
     async release(tensors) {
       await ask({ kind: 'release', residents: [...tensors].map(({ resident }) => resident) })
     },
@@ -97,7 +113,7 @@ export function openRuntime({
       checkInputs(there, { ...bound, ...constants })
       await ask({ kind: 'open', session, ...opening(program, bound, constants) })
       return {
-        run: (inputs, keep = []) => run(asked, session, inputs, keep),
+        run: (inputs, keep = [], into = {}) => run(asked, session, inputs, { keep, into }),
         dispose: async () => void (await ask({ kind: 'close', session })),
       }
     },
@@ -113,20 +129,25 @@ export function openRuntime({
   async function run(
     asked: Pick<Program, 'name' | 'inputs'>,
     session: number,
-    inputs: Record<string, HostTensor | ResidentTensor>,
-    keep: readonly string[],
+    inputs: Given,
+    { keep, into }: { keep: readonly string[]; into: Record<string, ResidentRows> },
   ) {
     checkInputs(asked, inputs)
     const keptAs = namesToKeep(keep)
-    const values = Object.keys(asked.inputs).map((name): [string, HostTensor | number] => {
-      const value = inputs[name]
-      return [name, 'resident' in value ? value.resident : value]
-    })
-    const reply = await ask({ kind: 'run', session, inputs: values, keep: keptAs })
+    const values = Object.keys(asked.inputs).map((name): [string, Value] => [name, valueOf(inputs[name])])
+    const places = Object.fromEntries(Object.entries(into).map(([name, rows]) => [name, placeOf(rows)]))
+    const reply = await ask({ kind: 'run', session, inputs: values, keep: keptAs, into: places })
     const { outputs, kept } = reply!
     return { outputs, kept: residentsOf(kept, keptAs) }
   }
 }
+
+function valueOf(given: Given[string]): Value {
+  if (!('resident' in given)) return given
+  return 'from' in given ? placeOf(given) : given.resident
+}
+
+const placeOf = ({ resident, from, shape }: ResidentRows): Rows => ({ of: resident, from, rows: shape[0] })
 
 const residentsOf = (kept: RunReply['kept'], keptAs: Record<string, number>): Record<string, ResidentTensor> =>
   Object.fromEntries(Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }]))

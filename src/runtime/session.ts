@@ -4,6 +4,20 @@ import type { DType, HostTensor, NamedTensors } from './host-tensor.ts'
 /** A value that stays where programs run: weights, an adapter, cached keys and values. Its owner releases it. */
 export type ResidentTensor = { readonly resident: number; readonly dtype: DType; readonly shape: readonly number[] }
 
+/** Some rows of a resident tensor, from row `from` on. The tensor's owner releases them with it. */
+export type ResidentRows = ResidentTensor & { readonly from: number }
+
+/** The rows `from` to `to` of a tensor. */
+export const rowsOf = ({ resident, dtype, shape }: ResidentTensor, from: number, to: number): ResidentRows => ({
+  resident,
+  dtype,
+  shape: [to - from, ...shape.slice(1)],
+  from,
+})
+
+/** What a run is given: memory of JavaScript, or what is where programs run. */
+export type Given = Record<string, HostTensor | ResidentTensor | ResidentRows>
+
 /** A compiled graph: bytes of an ONNX model and the types of its inputs. A name in a shape is a size known at a run. */
 export type Program = {
   readonly name: string
@@ -25,9 +39,10 @@ export type Session = {
    * Runs the program. Inputs that were bound when it was opened are not given again, and those that the program does
    * not read are left aside.
    * @param keep names of outputs that stay where the program runs
+   * @param into outputs that are written where something is already, and their places
    * @throws Error where an input is missing, has another type, or two inputs disagree on a named size
    */
-  run(inputs: Record<string, HostTensor | ResidentTensor>, keep?: readonly string[]): Promise<RunResult>
+  run(inputs: Given, keep?: readonly string[], into?: Record<string, ResidentRows>): Promise<RunResult>
   dispose(): Promise<void>
 }
 
@@ -36,6 +51,8 @@ export type RunResult = { outputs: NamedTensors; kept: Record<string, ResidentTe
 export type Runtime = {
   /** Brings tensors to where programs run: a copy, or with `move` the memory itself, which is then gone here. */
   upload(tensors: NamedTensors, options?: { move?: boolean }): Promise<Record<string, ResidentTensor>>
+  /** Room for float32 arrays of these shapes, for programs to write to. What is not written takes no memory. */
+  allocate(shapes: Record<string, readonly number[]>): Promise<Record<string, ResidentTensor>>
   release(tensors: Iterable<ResidentTensor>): Promise<void>
   /** Copies of tensors that are where programs run. */
   read(tensors: Record<string, ResidentTensor>): Promise<NamedTensors>

@@ -5,8 +5,8 @@
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import * as ort from 'onnxruntime-node'
 import { openOptimised } from './graph-cache.ts'
-import type { DType, HostTensor, NamedTensors } from './host-tensor.ts'
-import type { Opening, Reply, Request, RunReply } from './messages.ts'
+import { type DType, float32, type HostTensor, type NamedTensors, sizeOf } from './host-tensor.ts'
+import type { Opening, Reply, Request, Rows, RunReply, Value } from './messages.ts'
 import { providersOf } from './providers.ts'
 
 type OpenSession = { session: ort.InferenceSession; name: string; bound: Record<string, ort.Tensor> }
@@ -41,6 +41,9 @@ async function handle(request: Request): Promise<RunReply | undefined> {
     case 'upload':
       for (const [i, id] of request.residents.entries()) residents.set(id, toRuntime(request.tensors[i]))
       return
+    case 'allocate':
+      for (const [i, id] of request.residents.entries()) residents.set(id, toRuntime(float32(request.shapes[i])))
+      return
     case 'release':
       for (const id of request.residents) {
         residents.get(id)?.dispose()
@@ -55,7 +58,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
     case 'make': {
       const opened = await open(request)
       try {
-        return await run(opened, [], request.keep)
+        return await run(opened, [], request)
       } finally {
         await opened.session.release()
       }
@@ -63,7 +66,7 @@ async function handle(request: Request): Promise<RunReply | undefined> {
     case 'run': {
       const opened = sessions.get(request.session)
       if (!opened) throw new Error('the session is closed')
-      return run(opened, request.inputs, request.keep)
+      return run(opened, request.inputs, request)
     }
     case 'close':
       await sessions.get(request.session)?.session.release()
@@ -94,13 +97,16 @@ async function open({ name, bytes, bound, constants, device, threads, graphCache
 
 async function run(
   { session, bound }: OpenSession,
-  inputs: readonly [name: string, value: HostTensor | number][],
-  keep: Record<string, number>,
+  inputs: readonly [name: string, value: Value][],
+  { keep, into = {} }: { keep: Record<string, number>; into?: Record<string, Rows> },
 ): Promise<RunReply> {
   const feeds = { ...bound }
-  for (const [name, value] of inputs) feeds[name] = typeof value === 'number' ? residentOf(value) : toRuntime(value)
+  for (const [name, value] of inputs) feeds[name] = tensorOf(value)
+  const fetches: Record<string, ort.Tensor | null> = {}
+  for (const name of session.outputNames) fetches[name] = name in into ? tensorOf(into[name]) : null
   const reply: RunReply = { outputs: {}, kept: {} }
-  for (const [name, tensor] of Object.entries(await session.run(feeds))) {
+  for (const [name, tensor] of Object.entries(await session.run(feeds, fetches))) {
+    if (name in into) continue // it is where it was wanted
     const keptAs = keep[name]
     if (keptAs === undefined) reply.outputs[name] = toHost(tensor)
     else {
@@ -118,6 +124,19 @@ const copiesOf = (ids: Record<string, number>): NamedTensors =>
       return [name, { ...tensor, data: tensor.data.slice() }]
     }),
   )
+
+function tensorOf(value: Value): ort.Tensor {
+  if (typeof value === 'number') return residentOf(value)
+  return 'of' in value ? someRows(value) : toRuntime(value)
+}
+
+/** Rows of a resident tensor, where they are. */
+function someRows({ of, from, rows }: Rows): ort.Tensor {
+  const { type, dims, data } = residentOf(of)
+  const shape = [rows, ...dims.slice(1)]
+  const start = from * sizeOf(dims.slice(1))
+  return toRuntime({ dtype: type as DType, shape, data: (data as Float32Array).subarray(start, start + sizeOf(shape)) })
+}
 
 function residentOf(id: number): ort.Tensor {
   const tensor = residents.get(id)

@@ -13,7 +13,9 @@ import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
 import { promptStates, withPrompt } from '../models/prompt.ts'
+import type { ReadToken } from '../models/prefix-tree.ts'
 import type { PromptRead } from '../models/prompt-cache.ts'
+import { observed, type Tape } from '../models/tape.ts'
 import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../runtime/session.ts'
 import { gather } from '../tensor/ops/index.ts'
@@ -31,6 +33,9 @@ export type Readout = {
 
 /** How rows go on, see `withDecoder`. */
 type Advancing = { int8: boolean; ragged: boolean }
+
+/** Is what leaves linear layers an output as well? */
+type Taped = { taped: boolean }
 
 type Feeds = Record<string, HostTensor>
 
@@ -58,10 +63,16 @@ export type Decoder = {
  * of prompts that the model without an adapter has read.
  * @param ragged  rows may go on by several tokens at a time, and not all by equally many
  * @param int8  rows are advanced with an int8 copy of linear layers and head: near the model, and faster. The prompt is read exactly, unless the model is `int8` as a whole.
+ * @param tape  of the same adapter: all that is read is written there
  */
 export async function withDecoder<Result>(
   lane: Lane,
-  { model: given, adapter, ...how }: { model: ModelDescription; adapter?: LoraAdapter } & Partial<Advancing>,
+  {
+    model: given,
+    adapter,
+    tape,
+    ...how
+  }: { model: ModelDescription; adapter?: LoraAdapter; tape?: Tape } & Partial<Advancing>,
   prompt: readonly number[],
   readout: Readout,
   use: (decoder: Decoder) => Promise<Result>,
@@ -81,11 +92,26 @@ export async function withDecoder<Result>(
   const inputs: Record<string, HostTensor | ResidentTensor> = { ...matrices, ...read, ...emptyRow(model) }
   let rowCache: Record<string, ResidentTensor> = {}
   let places: readonly boolean[][] = [[]] // [rows][steps], does a token stand at this place of the cache?
+  let lastRead: readonly number[] = [-1] // of each row its last token on the tape
 
-  const advancing = () =>
-    lane.session(`decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${key}`, () =>
-      decodeProgram(model, readout, { lora, int8, ragged }),
+  const advancing = ({ taped }: Taped) =>
+    lane.session(
+      `decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${taped ? 'to a tape ' : ''}${key}`,
+      () => decodeProgram(model, readout, { lora, int8, ragged, taped }),
     )
+  /** Where on the tape go more tokens of rows, if there are any. */
+  const onTape = (parents: readonly number[], tokens: readonly (readonly number[])[]) => {
+    if (!tape) return undefined
+    const more: ReadToken[] = []
+    lastRead = tokens.map((own, row) => {
+      for (const [i, token] of own.entries()) {
+        const parent = i === 0 ? lastRead[parents[row]] : tape.read.length + more.length - 1
+        more.push({ token, parent })
+      }
+      return tape.read.length + more.length - 1
+    })
+    return tape.places(more)
+  }
 
   const decoder: Decoder = {
     async start(feeds, { goesOn } = { goesOn: false }) {
@@ -94,12 +120,16 @@ export async function withDecoder<Result>(
         const session = await lane.session(`readout ${readout.name}`, () => readoutProgram(model, readout))
         return (await session.run({ hidden: read.promptHidden, last, ...feeds })).outputs
       }
-      const prefill = lane.session(`prefill ${key}`, () => prefillProgram(model, readout, lora))
-      if (goesOn) advancing().catch(() => {}) // `advance` says what is wrong with it
+      const taped = tape !== undefined
+      const prefill = lane.session(`prefill ${taped ? 'to a tape ' : ''}${key}`, () =>
+        prefillProgram(model, readout, { lora, taped }),
+      )
+      if (goesOn) advancing({ taped }).catch(() => {}) // `advance` says what is wrong with it
       const given = { promptTokens: vector(prompt), last }
       const { outputs, kept } = await (await prefill).run(
         { ...matrices, ...given, ...feeds },
         cacheNames(model, 'prompt'),
+        tape?.promptPlaces(),
       )
       promptCache = kept
       Object.assign(inputs, promptCache)
@@ -110,7 +140,8 @@ export async function withDecoder<Result>(
       const { first, rows, places: newPlaces } = packRows(tokens)
       const before = parents.map((parent) => places[parent])
       places = tokens.map((own, row) => [...before[row], ...Array.from({ length: width }, (_, i) => i < own.length)])
-      const session = await advancing()
+      const taped = onTape(parents, tokens)
+      const session = await advancing({ taped: taped !== undefined })
       const given = {
         keep: vector(parents),
         newTokens: vector(tokens.flat()),
@@ -124,7 +155,7 @@ export async function withDecoder<Result>(
         last: vector(readers.map((row) => first[row] + tokens[row].length - 1)),
       }
       Object.assign(inputs, given, feeds)
-      const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'))
+      const { outputs, kept } = await session.run(inputs, cacheNames(model, 'next'), taped)
       await lane.runtime.release(Object.values(rowCache))
       rowCache = kept
       for (const [name, value] of Object.entries(kept)) inputs[name.replace('next', 'past')] = value
@@ -163,7 +194,11 @@ function readoutProgram(model: ModelDescription, readout: Readout): Program {
 }
 
 /** The prompt's keys and values in every layer, and the readout after its last token. */
-function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraConfig): Program {
+function prefillProgram(
+  model: ModelDescription,
+  readout: Readout,
+  { lora, taped }: { lora?: LoraConfig } & Taped,
+): Program {
   const copy = sharedCopy(model)
   const types: Record<string, TensorType> = {
     ...weightInputs(model),
@@ -174,8 +209,10 @@ function prefillProgram(model: ModelDescription, readout: Readout, lora?: LoraCo
     last: { dtype: 'int64', shape: [1] },
   }
   const read = (inputs: Record<string, Tensor>) => {
-    const { cache, hidden } = promptStates(model, inputs, inputs.promptTokens, lora)
-    return { ...cache, ...readout.outputs(logits(gather(hidden, inputs.last), headOf(model, inputs)), inputs) }
+    const tape = taped ? observed() : undefined
+    const { cache, hidden } = promptStates(model, inputs, inputs.promptTokens, lora, tape?.observe)
+    const read = readout.outputs(logits(gather(hidden, inputs.last), headOf(model, inputs)), inputs)
+    return { ...cache, ...tape?.outputs, ...read }
   }
   return buildProgram(`prefill, ${readout.name}`, types, read, copy)
 }
@@ -195,7 +232,7 @@ function visibleOf(before: readonly (readonly boolean[])[], width: number): Host
 function decodeProgram(
   model: ModelDescription,
   readout: Readout,
-  { lora, int8, ragged }: { lora?: LoraConfig } & Advancing,
+  { lora, int8, ragged, taped }: { lora?: LoraConfig } & Advancing & Taped,
 ): Program {
   const { dimensions } = model
   const ofRows: TensorType = { dtype: 'int64', shape: ['rows'] }
@@ -214,15 +251,16 @@ function decodeProgram(
   }
   const advanced = (inputs: Record<string, Tensor>) => {
     const present: Record<string, Tensor> = {}
+    const tape = taped ? observed() : undefined
     const grid = ragged ? (inputs as Grid) : undefined
     const hidden = model.hiddenStates({
       tokens: inputs.newTokens,
       positions: inputs.positions,
-      ...linearLayers(model, inputs, lora, { fewTokens: true }),
+      ...linearLayers(model, inputs, lora, { fewTokens: true, observe: tape?.observe }),
       attend: cachedAttention(inputs, dimensions, inputs.keep, present, grid),
     })
     const newest = gather(hidden, inputs.last)
-    return { ...present, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
+    return { ...present, ...tape?.outputs, ...readout.outputs(logits(newest, headOf(model, inputs)), inputs) }
   }
   const { shared } = sharedCopy(model)
   const constants = int8 ? (shared[0] ?? int8Copy(model)) : undefined

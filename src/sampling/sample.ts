@@ -7,6 +7,7 @@ import { distinct } from '../distinct.ts'
 import type { ModelDescription } from '../models/architecture.ts'
 import type { Lane } from '../models/lane.ts'
 import { vector } from '../models/packing.ts'
+import type { Tape } from '../models/tape.ts'
 import type { Draws } from '../random.ts'
 import { float32, type HostTensor } from '../runtime/host-tensor.ts'
 import { add, div, draw } from '../tensor/ops/index.ts'
@@ -36,6 +37,8 @@ export type Sampling = {
   draws: Draws
   /** [samples][at least one], tokens that stand between the prompt and each latent; default: none. */
   beginnings?: readonly (readonly number[])[]
+  /** Of the sampler's adapter: what the policy computes goes there, for who learns from the latents. */
+  tape?: Tape
 }
 
 /** Samples latents of support.minTokens to support.maxTokens tokens, without ⊤, in the order of the temperatures. */
@@ -54,7 +57,7 @@ export async function sampleLatents(
 export async function sampleWithTool(
   lane: Lane,
   { model, adapter, support, tool, int8 }: Sampler,
-  { prompt, temperatures, draws, beginnings }: Sampling,
+  { prompt, temperatures, draws, beginnings, tape }: Sampling,
 ): Promise<Latent[]> {
   const { vocabulary, contextLength } = model.dimensions
   const before = prompt.length + Math.max(0, ...(beginnings ?? []).map(({ length }) => length))
@@ -77,7 +80,7 @@ export async function sampleWithTool(
   })
 
   const ragged = tool !== undefined || beginnings !== undefined
-  return withDecoder(lane, { model, adapter, int8, ragged }, prompt, drawing, async (decoder) => {
+  return withDecoder(lane, { model, adapter, int8, ragged, tape }, prompt, drawing, async (decoder) => {
     let rowOf = open.map(() => 0) // of each open latent: at first they all are the prompt
     /** What the open latents are drawn from: rows at temperatures, each once. */
     const distributions = () => {

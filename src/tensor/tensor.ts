@@ -17,18 +17,25 @@ export type Node = {
 /** What is known of a value before it is computed. */
 export type TensorType = { shape: Shape; dtype: DType }
 
-/** All nodes that the tensors depend on, inputs before users. */
-export function nodesInOrder(roots: readonly Tensor[]): Node[] {
+/**
+ * All nodes that the tensors depend on, inputs before users.
+ * @param inputsOf  what a node depends on, where that is not its inputs
+ */
+export function nodesInOrder(
+  roots: readonly Tensor[],
+  inputsOf: (node: Node) => readonly Tensor[] = ({ inputs }) => inputs,
+): Node[] {
   const seen = new Set<Node>()
   const order: Node[] = []
-  const stack = roots.map(({ node }) => ({ node, next: 0 })).reverse()
+  const reached = (node: Node) => ({ node, inputs: inputsOf(node), next: 0 })
+  const stack = roots.map(({ node }) => reached(node)).reverse()
   while (stack.length > 0) {
     const top = stack[stack.length - 1]
     if (top.next === 0 && seen.has(top.node)) stack.pop()
-    else if (top.next < top.node.inputs.length) {
+    else if (top.next < top.inputs.length) {
       seen.add(top.node)
-      const { node } = top.node.inputs[top.next++]
-      if (!seen.has(node)) stack.push({ node, next: 0 })
+      const { node } = top.inputs[top.next++]
+      if (!seen.has(node)) stack.push(reached(node))
     } else {
       seen.add(top.node)
       order.push(top.node)

@@ -4,6 +4,8 @@
 import { copyAdapter } from '../adapters/lora.ts'
 import { allEnded } from '../all-ended.ts'
 import { UserError } from '../errors.ts'
+import type { Lane } from '../models/lane.ts'
+import type { Tape } from '../models/tape.ts'
 import type { Random } from '../random.ts'
 import type { NamedTensors } from '../runtime/host-tensor.ts'
 import { watchFirstToken } from './collapse.ts'
@@ -32,8 +34,9 @@ export async function* updates(
   while (state.step < until && !signal?.aborted) {
     const started = performance.now()
     const { step } = state
-    const batches = state.ahead ? takenAhead(state.ahead, run.prompts) : collect(state)
-    if (config.overlap) await allEnded<unknown>([...batches, state === from ? openLearning() : undefined])
+    const collected = state.ahead ? takenAhead(state.ahead, run.prompts) : undefined
+    const batches = collected ?? (config.overlap ? collect(state) : undefined)
+    if (config.overlap) await allEnded<unknown>([...batches!, state === from ? openLearning() : undefined])
     const isAhead = config.overlap && step + 1 < until
     const [learned, ahead] = await Promise.allSettled([
       learn(state, batches),
@@ -42,8 +45,8 @@ export async function* updates(
     ])
     if (learned.status === 'rejected') throw learned.reason
     const { results, rounds, gradientNorm } = learned.value
-    const collected = ahead.status === 'fulfilled' ? ahead.value : undefined
-    state = { ...learned.value.state, ...(config.overlap && { ahead: collected && keptAhead(collected) }) }
+    const next = ahead.status === 'fulfilled' ? ahead.value : undefined
+    state = { ...learned.value.state, ...(config.overlap && { ahead: next && keptAhead(next) }) }
     const metrics = measure(run, state, { results, rounds }, { gradientNorm, started })
     const entropy = metrics['policy/firstTokenEntropy']
     const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
@@ -68,19 +71,36 @@ function partsOf({ run, method, optimizer }: Training) {
     choosePrompts(run, state.step).map((prompt, place) =>
       lanes.use((lane) => method.collect(lane, run, state, prompt, place), 'collect'),
     )
+  const learnFrom = async (
+    state: TrainingState,
+    batch: Collected,
+    { lane, round, tape }: { lane: Lane; round: number; tape?: Tape },
+  ): Promise<Result> => {
+    const started = performance.now()
+    const learned = await method.learn(lane, run, state, batch, round, tape)
+    return { batch, learned, learnSeconds: (performance.now() - started) / 1000 }
+  }
   const learnOnce = (state: TrainingState, batches: Collecting, round: number) =>
     allEnded(
-      batches.map(async (collecting): Promise<Result> => {
+      batches.map(async (collecting) => {
         const batch = await collecting
-        return lanes.use(async (lane) => {
-          const started = performance.now()
-          const learned = await method.learn(lane, run, state, batch, round)
-          return { batch, learned, learnSeconds: (performance.now() - started) / 1000 }
-        }, 'learn')
+        return lanes.use((lane) => learnFrom(state, batch, { lane, round }), 'learn')
       }),
     )
-  const learn = async (from: TrainingState, batches: Collecting) => {
-    const results = await learnOnce(from, batches, 0)
+  /** Each prompt on a lane of its own from sampling to learning, so that what was computed while sampling is there. */
+  const collectAndLearn = (state: TrainingState) =>
+    allEnded(
+      choosePrompts(run, state.step).map((prompt, place) =>
+        lanes.use(async (lane) => {
+          const tape = await method.openTape?.(lane, run, state, prompt)
+          const batch = await method.collect(lane, run, state, prompt, place, tape)
+          return learnFrom(state, batch, { lane, round: 0, tape })
+        }, 'step'),
+      ),
+    )
+  /** @param batches  what was collected before; otherwise each prompt's part is collected here */
+  const learn = async (from: TrainingState, batches?: Collecting) => {
+    const results = await (batches ? learnOnce(from, batches, 0) : collectAndLearn(from))
     let update = updated(from, optimizer, results)
     const rounds = [...results]
     for (let round = 1; round < method.rounds(run.config); round++) {

@@ -1,6 +1,7 @@
 /** @file Latents that a step samples for a prompt, with their rewards. */
 import type { Trajectory } from '../../gflownet/trajectory.ts'
 import type { Lane } from '../../models/lane.ts'
+import type { Tape } from '../../models/tape.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { sampleWithTool } from '../../sampling/sample.ts'
 import { type AskedPrefixes, rewarded } from '../checked-rewards.ts'
@@ -22,13 +23,19 @@ export async function drawRewarded(
     place,
     temperatures,
     asked,
-  }: { place: number; temperatures: readonly number[]; asked?: (latents: readonly Latent[]) => AskedPrefixes },
+    tape,
+  }: {
+    place: number
+    temperatures: readonly number[]
+    asked?: (latents: readonly Latent[]) => AskedPrefixes
+    tape?: Tape
+  },
 ): Promise<Pick<Collected, 'fresh' | 'seconds'>> {
   const { support, random, tool, config } = run
   const started = performance.now()
   const sampler = { model: modelFor('learning', run), adapter, support, tool, int8: config.rollouts === 'int8' }
   const draws = random.at('sample', step, place)
-  const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws })
+  const drawn = await sampleWithTool(lane, sampler, { prompt: prompt.tokens, temperatures, draws, tape })
   const sampled = performance.now()
   const scored = await rewarded(lane, run, prompt, drawn, asked?.(drawn))
   const fresh = scored.map(

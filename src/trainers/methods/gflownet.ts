@@ -1,10 +1,11 @@
 /** @file GFlowNet fine-tuning (Hu et al. 2024, section 3): sample, reward, replay, learn by the objective. */
 import type { LoraAdapter } from '../../adapters/lora.ts'
-import { type Learner, learnStep, openLearnStep } from '../../gflownet/learn-step.ts'
+import { type LearnBatch, type Learner, learnStep, openLearnStep } from '../../gflownet/learn-step.ts'
 import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import { schedule } from '../../gflownet/schedules.ts'
+import { openTape } from '../../models/tape.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
@@ -17,7 +18,24 @@ export const gflownet: Method = {
   rounds: ({ updatesPerStep }) => updatesPerStep,
   offPolicy: true,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
-  collect: async (lane, run, state, prompt, place) => {
+
+  openTape: async (lane, run, { adapter }, prompt) => {
+    const { config, support, tool } = run
+    const model = modelFor('learning', run)
+    if (model.recompute !== 'nothing' || config.rollouts !== config.learning) return undefined
+    const perLatent = (tool ? 2 : 1) * support.maxTokens // a tool adds to it: what has no room is computed again
+    return openTape(
+      lane,
+      { model, adapter },
+      {
+        prompt: prompt.tokens.length,
+        tokens: config.samplesPerPrompt * perLatent,
+        withOthers: config.sources.replay > 0,
+      },
+    )
+  },
+
+  collect: async (lane, run, state, prompt, place, tape) => {
     const { config, random } = run
     const { sources } = config
     const { step, buffer } = state
@@ -31,7 +49,7 @@ export const gflownet: Method = {
       onlyWhole: !readsPrefixes(objective.name),
       ...(isSubset && { innerPrefixes: drawPrefixes(latents, prefixFraction, random.at('prefixes', step, place)) }),
     })
-    const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, asked })
+    const { fresh, seconds } = await drawRewarded(lane, run, state, prompt, { place, temperatures, asked, tape })
     const counted = isSubset ? fresh.map((trajectory) => ({ ...trajectory, inclusion: prefixFraction })) : fresh
     const temperature = run.rewardTemperature(step)
     const replayed = Array.from({ length: config.updatesPerStep }, (_, update) =>
@@ -42,17 +60,18 @@ export const gflownet: Method = {
 
   openLearning: (lane, run, { adapter }) => openLearnStep(lane, learner(run, adapter)),
 
-  learn: (lane, run, { step, adapter, logPartitions }, { prompt, fresh, replayed }, update) => {
+  learn: (lane, run, { step, adapter, logPartitions }, { prompt, fresh, replayed }, update, tape) => {
     const all = [...fresh, ...(replayed?.[update] ?? [])]
     const temperature = run.rewardTemperature(step)
-    return learnStep(lane, learner(run, adapter), {
+    const batch: LearnBatch = {
       prompt: prompt.tokens,
       latents: all.map(({ tokens }) => tokens),
       inserted: all.map(({ inserted = [] }) => inserted),
       logRewards: all.map(({ logReward, untempered }) => temperedLogReward(logReward, temperature, untempered)),
       inclusion: all.map(({ inclusion }) => inclusion),
       logPartition: logPartitions[prompt.name]?.value ?? 0,
-    })
+    }
+    return learnStep(lane, learner(run, adapter), batch, tape)
   },
 
   remember: ({ config }: Run, state, results) => {

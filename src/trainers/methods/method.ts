@@ -8,6 +8,7 @@ import type { ReplayBuffer } from '../../gflownet/replay-buffer.ts'
 import type { ModelDescription } from '../../models/architecture.ts'
 import type { Lane } from '../../models/lane.ts'
 import type { LanguageModel } from '../../models/language-model.ts'
+import type { Tape } from '../../models/tape.ts'
 import type { Random } from '../../random.ts'
 import type { RewardContext } from '../../rewards/reward.ts'
 import type { NamedTensors } from '../../runtime/host-tensor.ts'
@@ -55,11 +56,13 @@ export type Method<Batch extends Collected = Collected> = {
   usable?: (run: Run) => Promise<{ prompts: readonly Prompt[]; warning?: Warning }>
   /** @throws UserError, before any work, where a run cannot be trained in this way */
   begin: (run: Run) => Promise<Beginning>
-  collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number) => Promise<Batch>
+  /** A tape for what is collected and then learned from on one lane, by the same policy; absent where it would be of no use. */
+  openTape?: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt) => Promise<Tape | undefined>
+  collect: (lane: Lane, run: Run, state: TrainingState, prompt: Prompt, place: number, tape?: Tape) => Promise<Batch>
   /** Opens what `learn` runs, before it is asked. */
   openLearning?: (lane: Lane, run: Run, state: TrainingState) => Promise<void>
   /** Gradients have the names of the adapter's matrices and of the critic's. */
-  learn: (lane: Lane, run: Run, state: TrainingState, batch: Batch, round: number) => Promise<Learned>
+  learn: (lane: Lane, run: Run, state: TrainingState, batch: Batch, round: number, tape?: Tape) => Promise<Learned>
   /** Has the policy moved so far from the one that drew the samples that what a further round learned of them is not followed? */
   isEnough?: (config: TrainingConfig, results: readonly Result<Batch>[]) => boolean
   /** What of the state follows from a step besides the parameters. Results are those of the first round. */
