@@ -2,6 +2,7 @@
 import { learnStep } from '../src/gflownet/learn-step.ts'
 import type { Recomputation } from '../src/models/architecture.ts'
 import { expectedBytes, storedBytes } from '../src/models/memory.ts'
+import { openTape } from '../src/models/tape.ts'
 import { seededRandom } from '../src/random.ts'
 import { tempered } from '../src/rewards/tempered.ts'
 import { sizeOf } from '../src/runtime/host-tensor.ts'
@@ -29,6 +30,7 @@ export type MemoryRow = {
 }
 
 const SAMPLES = 64
+const SAMPLED = 48 // a quarter is replayed, as in a run where nothing else is said
 const LATENT_TOKENS = 12
 const PROMPT_TOKENS = 60
 
@@ -56,16 +58,20 @@ async function measure(size: SizeName, storage: Storage, recompute: Recomputatio
   const seconds = { sample: 0, reward: 0, learn: 0 }
   for (let step = 0; step < 2; step++) {
     const prompt = tokens(PROMPT_TOKENS)
-    const latents = Array.from({ length: SAMPLES }, () => tokens(LATENT_TOKENS))
+    const replayed = Array.from({ length: SAMPLES - SAMPLED }, () => tokens(LATENT_TOKENS))
     const tokenizer = undefined as unknown as Tokenizer // everything is tokens already
     await lanes.use(async (lane) => {
-      seconds.sample = await timed(() =>
-        sampleLatents(
+      const room = { prompt: PROMPT_TOKENS, tokens: SAMPLED * LATENT_TOKENS, withOthers: true }
+      const tape = recompute === 'nothing' ? await openTape(lane, { model, adapter }, room) : undefined
+      let sampled: number[][] = []
+      seconds.sample = await timed(async () => {
+        sampled = await sampleLatents(
           lane,
           { model, adapter, support: { ...support, minTokens: LATENT_TOKENS } },
-          { prompt, temperatures: Array(SAMPLES).fill(1), draws },
-        ),
-      )
+          { prompt, temperatures: Array(SAMPLED).fill(1), draws, tape },
+        )
+      })
+      const latents = [...sampled, ...replayed]
       seconds.reward = await timed(() => tempered().score({ lane, model, tokenizer, support, prompt }, latents))
       const logRewards = latents.map((latent) => [0, ...latent].map(() => -40 + draws.normal()))
       seconds.learn = await timed(() =>
@@ -73,6 +79,7 @@ async function measure(size: SizeName, storage: Storage, recompute: Recomputatio
           lane,
           { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } },
           { prompt, latents, logRewards, logPartition: 0 },
+          tape,
         ),
       )
     })
@@ -84,6 +91,7 @@ async function measure(size: SizeName, storage: Storage, recompute: Recomputatio
     samples: SAMPLES,
     latentTokens: LATENT_TOKENS,
     endingTokens: 0,
+    taped: true,
     trained: Object.values(adapter.weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0),
   }
   return {

@@ -18,6 +18,7 @@ type Case = [size: SizeName, storage: Storage, recompute: Recomputation]
 /** What fits where: the first model in 2.5 GB, the second in 10, the third in 16. */
 const cases: Case[] = [
   ['smollm2-135m', 'float32', 'nothing'],
+  ['smollm2-135m', 'float32', 'sampled'],
   ['smollm2-135m', 'float16', 'nothing'],
   ['smollm2-135m', 'float16', 'cheap'],
   ['smollm2-135m', 'float16', 'layers'],

@@ -11,12 +11,14 @@ import { learnStep } from '../../src/gflownet/learn-step.ts'
 import { temperedRewards } from '../../src/gflownet/reward-temperature.ts'
 import type { Lane } from '../../src/models/lane.ts'
 import { describeModel, loadWeights } from '../../src/models/language-model.ts'
+import { openTape } from '../../src/models/tape.ts'
 import { seededRandom } from '../../src/random.ts'
 import { fewShotPosterior } from '../../src/rewards/few-shot.ts'
 import { labelPosterior } from '../../src/rewards/label-posterior.ts'
 import { posterior } from '../../src/rewards/posterior.ts'
 import type { Reward } from '../../src/rewards/reward.ts'
 import { tempered } from '../../src/rewards/tempered.ts'
+import { int64 } from '../../src/runtime/host-tensor.ts'
 import { grantedCores } from '../../src/runtime/threads.ts'
 import { sampleWithTool } from '../../src/sampling/sample.ts'
 import type { BoundTool } from '../../src/sampling/tools.ts'
@@ -74,7 +76,10 @@ async function take(lane: Lane, run: number): Promise<Taken> {
   const times = [performance.now()]
   const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step), int8 }
   const draws = seededRandom(run).at('race')
-  await sampleWithTool(lane, sampler, { prompt, temperatures: latents.map(() => 1), draws })
+  const tokens = latents.reduce((sum, { length }) => sum + length, 0)
+  const tape = await openTape(lane, { model, adapter }, { prompt: prompt.length, tokens, withOthers: false })
+  const given = givenLatents(lane, step)
+  await sampleWithTool(given, sampler, { prompt, temperatures: latents.map(() => 1), draws, tape })
   times.push(performance.now())
   const scored = await reward.score({ lane, model, tokenizer, support, prompt, inserted }, latents)
   times.push(performance.now())
@@ -82,6 +87,7 @@ async function take(lane: Lane, run: number): Promise<Taken> {
     lane,
     { model, adapter, support, objective: { name: 'subtrajectory-balance', lambda: 1 } },
     { prompt, latents, inserted, logRewards: temperedRewards(scored, step.temperature), logPartition: 0 },
+    tape,
   )
   const { gradientNorm } = optimizer.update(adapter.weights, gradients, moments)
   times.push(performance.now())
@@ -116,15 +122,31 @@ function rewardOf({ endings, label, demonstrations }: Step): Reward {
   return fewShotPosterior({ demonstrations: [spell(demonstrations)], separator: '', ending, ...reading })
 }
 
-/** Answers as many latents after each number of actions as the step says. */
-function toolOf({ tool: { after, tokens } }: Step): BoundTool | undefined {
+/** Answers the latents that the step says, each after so many actions. */
+function toolOf({ latents, tool: { after, tokens } }: Step): BoundTool | undefined {
   if (after.length === 0) return undefined
-  const left = new Map<number, number>()
-  for (const actions of after) left.set(actions, (left.get(actions) ?? 0) + 1)
-  return async ({ length }) => {
-    const more = left.get(length) ?? 0 // who was answered before has more tokens than actions, and is not met again
-    if (more === 0) return []
-    left.set(length, more - 1)
-    return tokens
+  const asking = new Set(after.map((actions, n) => spell(latents[n].slice(0, actions))))
+  return async (latent) => (asking.has(spell(latent)) ? tokens : [])
+}
+
+/** A lane where tokens are drawn, and the given latents' stand in the place of what was drawn. */
+function givenLatents(lane: Lane, { latents, states }: Step): Lane {
+  let actions = 0
+  return {
+    ...lane,
+    session: async (key, build) => {
+      const session = await lane.session(key, build)
+      return {
+        ...session,
+        run: async (...asked) => {
+          const { outputs, kept } = await session.run(...asked)
+          const { drawn } = outputs
+          if (!drawn) return { outputs, kept }
+          const tokens = latents.map((latent, n) => latent[states[n][actions]])
+          actions++
+          return { outputs: { ...outputs, drawn: int64(drawn.shape, tokens) }, kept }
+        },
+      }
+    },
   }
 }

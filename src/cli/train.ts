@@ -230,7 +230,12 @@ async function showTraining(run: ReadyRun, { stderr }: Terminal, signal: AbortSi
 /** "float16 (269.0 MB, peak about 2.1 GB)" */
 function heldAs({ record, memory }: ReadyRun): string {
   const { storage, recompute } = record.holding
-  const twice = { nothing: '', cheap: ', cheap parts computed twice', layers: ', layers computed twice' }[recompute]
+  const twice = {
+    nothing: '',
+    sampled: '',
+    cheap: ', cheap parts computed twice',
+    layers: ', layers computed twice',
+  }[recompute]
   return `${storage} (${formatBytes(memory.storedBytes)}${twice}, peak about ${formatBytes(memory.expectedBytes)})`
 }
 

@@ -123,7 +123,10 @@ export function learnProgram(
     ...(taped !== 'nothing' && { ...tapeInputs(model), unread: { dtype: 'int64', shape: ['unread'] } }),
   }
   const lossAndGradients = (inputs: Record<string, Tensor>) => {
-    const { observe, instead } = fromTape(inputs, taped === 'some' ? {linears: linearLayers(model, inputs, lora).linears, tokens: inputs.unread} : undefined)
+    const { observe, instead } = fromTape(
+      inputs,
+      taped === 'some' ? { linears: linearLayers(model, inputs, lora).linears, tokens: inputs.unread } : undefined,
+    )
     const policy = policyLogProbabilities(model, inputs, constrained, lora, taped === 'nothing' ? undefined : observe)
     const { logReward, terminable, terminal, weight, logPartition } = inputs
     const given = { logReward, terminable, terminal, weight, rootTerminable, logPartition }

@@ -39,9 +39,12 @@ const isCheckpoint = ({ op, attributes }: Node, ...of: Checkpoint[]) =>
 const isActivated = (node: Node) =>
   isActivation(node) || (node.op.name === 'mul' && node.inputs.some((input) => isActivation(input.node)))
 
+const allButActivated = (node: Node) => !isActivated(node)
+
 /** Which values of the forward pass are held for the backward pass. */
 const HELD: Record<Recomputation, (node: Node) => boolean> = {
-  nothing: (node) => !isActivated(node),
+  nothing: allButActivated,
+  sampled: allButActivated,
   cheap: (node) => isCheckpoint(node, 'layer', 'linear'),
   layers: (node) => isCheckpoint(node, 'layer'),
 }

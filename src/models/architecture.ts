@@ -59,10 +59,11 @@ export type ConfigDescription = {
 }
 
 /**
- * What of the forward pass is computed again in the backward pass, to hold less memory: nothing but activation functions; what is
- * cheap, between the outputs of linear layers; or whole layers, each from what enters it.
+ * What of the forward pass is computed again to learn, to hold less memory: nothing but activation functions; the linear layers' outputs
+ * that sampling has computed (tape.ts); besides those what is cheap, between the outputs of linear layers; or whole layers, each from
+ * what enters it.
  */
-export const recomputations = ['nothing', 'cheap', 'layers'] as const
+export const recomputations = ['nothing', 'sampled', 'cheap', 'layers'] as const
 export type Recomputation = (typeof recomputations)[number]
 
 /** How a model is held in memory: in how many bits its matrices are, and what the learn step computes twice. */

@@ -40,6 +40,8 @@ export type Workload = {
   trained: number
   /** Parts of a step that multiply by int8 copies of the weights. */
   int8?: readonly Int8Part[]
+  /** Is what the policy computes while it samples used to learn, where memory allows? */
+  taped: boolean
 }
 
 /** A step of ordinary size, for whoever does not train, or knows no better. */
@@ -50,6 +52,7 @@ export const ORDINARY_WORK: Workload = {
   latentTokens: 16,
   endingTokens: 12,
   trained: 0,
+  taped: true,
 }
 
 const NODE_BYTES = 120e6 // Node, the runtime's library and a tokenizer
@@ -59,7 +62,7 @@ const ADAPTER_COPIES = 7
 /** Gradients while they are made: themselves, and the parts that they are summed from. */
 const GRADIENT_COPIES = 2
 /** Values that a layer holds for the backward pass, in multiples of what leaves its linear layers. */
-const HELD: Record<Recomputation, number> = { nothing: 2.1, cheap: 1.35, layers: 0 }
+const HELD: Record<Recomputation, number> = { nothing: 2.1, sampled: 2.1, cheap: 1.35, layers: 0 }
 
 /** Bytes of the process at the peak of a training step. */
 export function expectedBytes(
@@ -75,7 +78,7 @@ export function expectedBytes(
 /** What the sessions of a lane hold, each at its own peak: the runtime keeps the memory of each for the next step. */
 function phases(config: ConfigDescription, { storage, recompute }: Holding, work: Workload) {
   const { layers, width, vocabulary } = config.dimensions
-  const { promptTokens, samples, latentTokens, endingTokens, int8 = [] } = work
+  const { promptTokens, samples, latentTokens, endingTokens, int8 = [], taped } = work
   const latent = samples * latentTokens
   const linear = config.linears.reduce((sum, { outputs }) => sum + outputs, 0) / layers // leaves a layer's linear layers
   const widest = Math.max(...config.linears.map(({ outputs }) => outputs))
@@ -99,9 +102,10 @@ function phases(config: ConfigDescription, { storage, recompute }: Holding, work
       head +
       decoded +
       latent * learnedLogits +
-      FLOAT * tokens * layers * (HELD[recompute] * linear + (recompute === 'nothing' ? 0 : width)) +
+      FLOAT * tokens * layers * (HELD[recompute] * linear + (['cheap', 'layers'].includes(recompute) ? width : 0)) +
       FLOAT * tokens * 3 * linear + // the layer under way
       GRADIENT_COPIES * FLOAT * work.trained,
+    tape: taped && recompute === 'nothing' ? FLOAT * tokens * layers * linear : 0,
   }
 }
 
@@ -127,7 +131,9 @@ const add = (a: number, b: number) => a + b
 /** Ways to hold a model, the fastest and most exact first: half precision costs less than computing twice does. */
 const WAYS: readonly Holding[] = [
   { storage: 'float32', recompute: 'nothing' },
+  { storage: 'float32', recompute: 'sampled' },
   { storage: 'float16', recompute: 'nothing' },
+  { storage: 'float16', recompute: 'sampled' },
   { storage: 'float16', recompute: 'cheap' },
   { storage: 'float16', recompute: 'layers' },
   { storage: 'int8', recompute: 'layers' },

@@ -23,7 +23,13 @@ export type Request = { id: number } & (
   | { kind: 'read'; residents: Record<string, number> }
   | ({ kind: 'open'; session: number } & Opening)
   | ({ kind: 'make'; keep: Record<string, number> } & Opening)
-  | { kind: 'run'; session: number; inputs: [name: string, value: Value][]; keep: Record<string, number>; into: Record<string, Rows> }
+  | {
+      kind: 'run'
+      session: number
+      inputs: [name: string, value: Value][]
+      keep: Record<string, number>
+      into: Record<string, Rows>
+    }
   | { kind: 'close'; session: number }
   | { kind: 'end' }
 )

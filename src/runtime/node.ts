@@ -134,7 +134,7 @@ export function openRuntime({
   ) {
     checkInputs(asked, inputs)
     const keptAs = namesToKeep(keep)
-    const values = Object.keys(asked.inputs).map((name): [string, Value] => [name, valueOf(inputs[name])])
+    const values = Object.keys(asked.inputs).map((name): [string, Value] => [name, toValue(inputs[name])])
     const places = Object.fromEntries(Object.entries(into).map(([name, rows]) => [name, placeOf(rows)]))
     const reply = await ask({ kind: 'run', session, inputs: values, keep: keptAs, into: places })
     const { outputs, kept } = reply!
@@ -142,7 +142,7 @@ export function openRuntime({
   }
 }
 
-function valueOf(given: Given[string]): Value {
+function toValue(given: Given[string]): Value {
   if (!('resident' in given)) return given
   return 'from' in given ? placeOf(given) : given.resident
 }

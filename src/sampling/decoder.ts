@@ -12,8 +12,8 @@ import { int8Copy, int8Inputs, sharedCopy } from '../models/int8-copy.ts'
 import type { Lane } from '../models/lane.ts'
 import { adapterInputs, linearLayers } from '../models/linear.ts'
 import { packRows, vector } from '../models/packing.ts'
-import { promptStates, withPrompt } from '../models/prompt.ts'
 import type { ReadToken } from '../models/prefix-tree.ts'
+import { promptStates, withPrompt } from '../models/prompt.ts'
 import type { PromptRead } from '../models/prompt-cache.ts'
 import { observed, type Tape } from '../models/tape.ts'
 import { float32, type HostTensor, int64, type NamedTensors } from '../runtime/host-tensor.ts'
@@ -95,9 +95,8 @@ export async function withDecoder<Result>(
   let lastRead: readonly number[] = [-1] // of each row its last token on the tape
 
   const advancing = ({ taped }: Taped) =>
-    lane.session(
-      `decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${taped ? 'to a tape ' : ''}${key}`,
-      () => decodeProgram(model, readout, { lora, int8, ragged, taped }),
+    lane.session(`decode ${int8 ? 'in int8 ' : ''}${ragged ? 'ragged ' : ''}${taped ? 'to a tape ' : ''}${key}`, () =>
+      decodeProgram(model, readout, { lora, int8, ragged, taped }),
     )
   /** Where on the tape go more tokens of rows, if there are any. */
   const onTape = (parents: readonly number[], tokens: readonly (readonly number[])[]) => {

@@ -32,7 +32,6 @@ import { chatTokens } from '../tokenizer/chat-template.ts'
 import { parseTrainingConfig, type TrainingConfig, type TrainingOptions, withDefaults } from '../trainers/config.ts'
 import type { ColumnMap } from '../trainers/data-files.ts'
 import { int8PartsOf } from '../trainers/int8.ts'
-
 import { type Prompt, resolvePrompts, supportOf } from '../trainers/prompts.ts'
 import {
   adapterFolder,
@@ -48,6 +47,7 @@ import {
 } from '../trainers/run-folder.ts'
 import { hashedFileOf, type RunRecord, version } from '../trainers/run-record.ts'
 import type { TrainingState } from '../trainers/state.ts'
+import { isTaped } from '../trainers/taped.ts'
 import { checkTraining, fineTune } from '../trainers/train.ts'
 import { examplesOf, filesOf, refuseChanged } from './examples.ts'
 import { findTask } from './index.ts'
@@ -335,6 +335,7 @@ function workloadOf({ description }: ModelOutline, config: TrainingConfig, promp
     latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
     int8: int8PartsOf(config),
+    taped: isTaped(config),
     trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
 }

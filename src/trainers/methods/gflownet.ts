@@ -5,12 +5,12 @@ import { readsPrefixes } from '../../gflownet/objectives.ts'
 import { draw, emptyBuffer, insert } from '../../gflownet/replay-buffer.ts'
 import { temperedLogReward } from '../../gflownet/reward-temperature.ts'
 import { schedule } from '../../gflownet/schedules.ts'
-import { openTape } from '../../models/tape.ts'
 import type { Draws } from '../../random.ts'
 import type { Latent } from '../../sampling/latent.ts'
 import { behaviourTemperatures, countSources } from '../behaviour.ts'
 import { seedBuffer } from '../known-latents.ts'
 import { learnPartition } from '../learned-partition.ts'
+import { tapeOf } from '../taped.ts'
 import { drawRewarded } from './draw-rewarded.ts'
 import { type Method, modelFor, type Run } from './method.ts'
 
@@ -19,21 +19,7 @@ export const gflownet: Method = {
   offPolicy: true,
   begin: (run) => seedBuffer(emptyBuffer(run.config.replay), run.prompts, run),
 
-  openTape: async (lane, run, { adapter }, prompt) => {
-    const { config, support, tool } = run
-    const model = modelFor('learning', run)
-    if (model.recompute !== 'nothing' || config.rollouts !== config.learning) return undefined
-    const perLatent = (tool ? 2 : 1) * support.maxTokens // a tool adds to it: what has no room is computed again
-    return openTape(
-      lane,
-      { model, adapter },
-      {
-        prompt: prompt.tokens.length,
-        tokens: config.samplesPerPrompt * perLatent,
-        withOthers: config.sources.replay > 0,
-      },
-    )
-  },
+  openTape: tapeOf,
 
   collect: async (lane, run, state, prompt, place, tape) => {
     const { config, random } = run
