@@ -15,10 +15,13 @@ import {
 } from './contestant.ts'
 import type { Python } from './python.ts'
 
+/** A step of ours, and what one large product reached beside it: the better of just before and just after. */
+export type OurStep = Phases & { operationsPerSecond: number }
+
 /** Runs of ours and of a peer, pair by pair. */
 export type PeerRuns = {
   name: PeerName
-  ours: Phases[]
+  ours: OurStep[]
   theirs: Phases[]
   peakBytes: number
   difference: Difference
@@ -26,12 +29,10 @@ export type PeerRuns = {
 
 export type Runs = {
   /** Of all pairs, or where there are no peers so many on their own. */
-  ours: Phases[]
+  ours: OurStep[]
   peakBytes: number
   /** The matrix work that ours did in a step, counted from its graphs. */
   operationsDone: number
-  /** What one large product reached at best, before and between the pairs: other work on the machine slows single ones down. */
-  operationsPerSecond: number
   peers: PeerRuns[]
   /** What was said of peers that did not finish. */
   failures: string[]
@@ -53,7 +54,6 @@ export const disagrees = ({ name, difference }: PeerRuns) => !(name in inexact) 
 
 /** @param python absent: ours runs alone. @throws ContestantEnded where ours did */
 export async function runPairs(python: Python | undefined, options: RaceOptions): Promise<Runs> {
-  let operationsPerSecond = await largeProductRate(grantedCores())
   const us = await startOurs(options.folder)
   try {
     options.nextStep()
@@ -68,7 +68,6 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       options.tell(`ours and ${name} in turn`)
       try {
         peers.push(await against(name, python!, us, options))
-        operationsPerSecond = Math.max(operationsPerSecond, await largeProductRate(grantedCores()))
       } catch (error) {
         if (!(error instanceof ContestantEnded) || error.contestant !== name) throw error
         const lines = error.message.split('\n')
@@ -79,7 +78,7 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await oursOnly(us, options),
       peakBytes: us.peakBytes(),
       operationsDone: first.operations!,
-      ...{ operationsPerSecond, peers, failures },
+      ...{ peers, failures },
     }
   } finally {
     await us.dispose()
@@ -94,19 +93,19 @@ async function against(
   { folder, pairs, nextStep }: RaceOptions,
 ): Promise<PeerRuns> {
   const peer = await startPeer(python, name, { folder, threads: grantedCores() })
-  const taken: { ours: Taken; theirs: Taken }[] = []
+  const taken: { ours: OurTaken; theirs: Taken }[] = []
   try {
     for (let pair = 0; pair <= pairs; pair++) {
       nextStep()
-      const before = pair % 2 === 0 ? await alone(us) : undefined
+      const before = pair % 2 === 0 ? await besideProducts(us) : undefined
       const theirs = await alone(peer)
-      taken.push({ ours: before ?? (await alone(us)), theirs })
+      taken.push({ ours: before ?? (await besideProducts(us)), theirs })
     }
     const timed = taken.slice(1)
     return {
       name,
       difference: worstOf(taken.map(({ ours, theirs }) => differenceOf(ours, theirs))),
-      ours: timed.map(({ ours }) => ours.seconds),
+      ours: timed.map(({ ours }) => ourStep(ours)),
       theirs: timed.map(({ theirs }) => theirs.seconds),
       peakBytes: peer.peakBytes(),
     }
@@ -121,11 +120,22 @@ async function alone(contestant: Contestant): Promise<Taken> {
   return contestant.take()
 }
 
-async function oursOnly(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<Phases[]> {
-  const seconds: Phases[] = []
+type OurTaken = Taken & Pick<OurStep, 'operationsPerSecond'>
+
+const ourStep = ({ seconds, operationsPerSecond }: OurTaken): OurStep => ({ ...seconds, operationsPerSecond })
+
+/** A step of ours between products, for the machine's pace changes from minute to minute. */
+async function besideProducts(us: Contestant): Promise<OurTaken> {
+  const before = await largeProductRate(grantedCores())
+  const taken = await alone(us)
+  return { ...taken, operationsPerSecond: Math.max(before, await largeProductRate(grantedCores())) }
+}
+
+async function oursOnly(us: Contestant, { pairs, nextStep }: RaceOptions): Promise<OurStep[]> {
+  const steps: OurStep[] = []
   for (let run = 0; run < pairs; run++) {
     nextStep()
-    seconds.push((await us.take()).seconds)
+    steps.push(ourStep(await besideProducts(us)))
   }
-  return seconds
+  return steps
 }

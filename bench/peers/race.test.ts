@@ -24,7 +24,7 @@ test('where there is no PyTorch one line says so, and ours runs alone', () => {
   expect(status).toBe(0)
   expect(stderr.split('\n').filter((line) => line.startsWith('no peers, ours runs alone: '))).toHaveLength(1)
   expect(stdout).toContain('labels, tiny: prompt 40, 20 × 5 tokens, 3 endings of 6; medians of 2 runs of ours')
-  expect(stdout).toMatch(/counted: [\d.]+ GFLOP .* ours reaches \d+ %/)
+  expect(stdout).toMatch(/counted: [\d.]+ GFLOP .* ours reaches \d+ % of it \(step by step \d+ \d+\)/)
   const { measurements } = readResults(file)
   expect(measurements.map(({ name }) => name)).toEqual(
     ['sample', 'reward', 'learn', 'step'].map((phase) => `tiny, labels, ours, ${phase}`),

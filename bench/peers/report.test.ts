@@ -2,18 +2,21 @@ import { expect, test } from 'vitest'
 import { limitOf, measurementsOf, type Race, ratiosOf, report } from './report.ts'
 
 const step = (sample: number, reward: number, learn: number) => ({ sample, reward, learn })
+const ours = [
+  { ...step(1, 1, 2), operationsPerSecond: 4e9 },
+  { ...step(1, 1, 6), operationsPerSecond: 2e9 },
+]
 const race = (change: Partial<Race> = {}): Race => ({
   size: 'tiny',
   workload: 'continuation',
-  ours: [step(1, 1, 2), step(1, 1, 6)],
+  ours,
   peakBytes: 2e9,
   counted: { sample: 4e9, reward: 2e9, learn: 6e9 },
   operationsDone: 11e9,
-  operationsPerSecond: 4e9,
   peers: [
     {
       name: 'paper',
-      ours: [step(1, 1, 2), step(1, 1, 6)],
+      ours,
       theirs: [step(8, 8, 4), step(8, 8, 16)],
       peakBytes: 9e9,
       difference: { loss: 1e-6, gradientNorm: 1e-6, logRewards: 1e-6, rewards: 832 },
@@ -27,8 +30,11 @@ test('a ratio is that of the whole steps of one pair', () => {
   expect(ratiosOf(race().peers[0])).toEqual([20 / 4, 32 / 8])
 })
 
-test('the limit is the counted work at the measured rate, and the fraction that of the median step', () => {
-  expect(limitOf(race())).toEqual({ limitSeconds: 3, fraction: 3 / 6 })
+test('each step is held to the counted work at the rate beside it, and the median step to that at the best rate', () => {
+  const { rate, best, fractions, fractionAtBest } = limitOf(race())
+  expect([rate, best]).toEqual([3e9, 4e9])
+  expect(fractions).toEqual([12 / 4 / 4, 12 / 2 / 8])
+  expect(fractionAtBest).toBe(12 / 4 / 6)
 })
 
 test('the report tells phases, pairs, memory, samples a second, work and agreement', () => {
@@ -39,7 +45,7 @@ test('the report tells phases, pairs, memory, samples a second, work and agreeme
     /paper +│ +8\.000 │ +8\.000 │ +10\.000 │ +26\.000 │ +4\.50 × │ +5\.00 4\.00 │ +9\.0 GB │ +2\.46 /,
   )
   expect(text).toContain(
-    'counted: 12.0 GFLOP (sample 4.0, reward 2.0, learn 6.0; ours did 11.0), 3.00 s at the 4.0 GFLOP/s of one large MatMul; ours reaches 50 % of it',
+    'counted: 12.0 GFLOP (sample 4.0, reward 2.0, learn 6.0; ours did 11.0). The limit is 4.00 s at 3.0 GFLOP/s, what one large MatMul reaches beside a step of ours; ours reaches 75 % of it (step by step 75 75), and 50 % of 3.00 s at 4.0 GFLOP/s, the best that was seen',
   )
   expect(text).toContain('832 log-rewards 1.0e-6: within 0.001')
 })

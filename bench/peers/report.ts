@@ -19,14 +19,19 @@ const wholeStep = (seconds: Phases) => seconds.sample + seconds.reward + seconds
 export const ratiosOf = ({ ours, theirs }: Pick<PeerRuns, 'ours' | 'theirs'>): number[] =>
   theirs.map((seconds, pair) => wholeStep(seconds) / wholeStep(ours[pair]))
 
-/** The least seconds of the counted work at the rate of a large product, and the fraction of that rate which ours reached. */
-export function limitOf({
-  counted,
-  operationsPerSecond,
-  ours,
-}: Pick<Race, 'counted' | 'operationsPerSecond' | 'ours'>) {
-  const limitSeconds = (counted.sample + counted.reward + counted.learn) / operationsPerSecond
-  return { limitSeconds, fraction: limitSeconds / median(ours.map(wholeStep)) }
+/**
+ * The least seconds of the counted work at the rate of a large product, and the fraction of that rate which each step of ours reached:
+ * at the rate beside the step, and at the best one that was seen.
+ */
+export function limitOf({ counted, ours }: Pick<Race, 'counted' | 'ours'>) {
+  const operations = counted.sample + counted.reward + counted.learn
+  const rates = ours.map(({ operationsPerSecond }) => operationsPerSecond)
+  const best = Math.max(...rates)
+  return {
+    ...{ rate: median(rates), best },
+    fractions: ours.map((step, run) => operations / rates[run] / wholeStep(step)),
+    fractionAtBest: operations / best / median(ours.map(wholeStep)),
+  }
 }
 
 export function report(race: Race): string {
@@ -66,12 +71,15 @@ function describe(name: WorkloadName): string {
 
 function workLine(race: Race): string {
   const giga = (operations: number) => (operations / 1e9).toFixed(1)
+  const percent = (fraction: number) => (100 * fraction).toFixed(0)
   const { sample, reward, learn } = race.counted
-  const { limitSeconds, fraction } = limitOf(race)
+  const counted = sample + reward + learn
+  const { rate, best, fractions, fractionAtBest } = limitOf(race)
+  const at = (rate: number) => `${(counted / rate).toFixed(2)} s at ${giga(rate)} GFLOP/s`
   return [
-    `counted: ${giga(sample + reward + learn)} GFLOP (sample ${giga(sample)}, reward ${giga(reward)}, learn ${giga(learn)};`,
-    `ours did ${giga(race.operationsDone)}), ${limitSeconds.toFixed(2)} s at the ${giga(race.operationsPerSecond)} GFLOP/s`,
-    `of one large MatMul; ours reaches ${(100 * fraction).toFixed(0)} % of it`,
+    `counted: ${giga(counted)} GFLOP (sample ${giga(sample)}, reward ${giga(reward)}, learn ${giga(learn)}; ours did ${giga(race.operationsDone)}).`,
+    `The limit is ${at(rate)}, what one large MatMul reaches beside a step of ours; ours reaches ${percent(median(fractions))} % of it`,
+    `(step by step ${fractions.map(percent).join(' ')}), and ${percent(fractionAtBest)} % of ${at(best)}, the best that was seen`,
   ].join(' ')
 }
 
