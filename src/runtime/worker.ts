@@ -45,10 +45,8 @@ async function handle(request: Request): Promise<RunReply | undefined> {
       for (const [i, id] of request.residents.entries()) residents.set(id, toRuntime(float32(request.shapes[i])))
       return
     case 'release':
-      for (const id of request.residents) {
-        residents.get(id)?.dispose()
-        residents.delete(id)
-      }
+      free(request.residents.flatMap((id) => residents.get(id) ?? []))
+      for (const id of request.residents) residents.delete(id)
       return
     case 'read':
       return { outputs: copiesOf(request.residents), kept: {} }
@@ -105,8 +103,12 @@ async function run(
   const fetches: Record<string, ort.Tensor | null> = {}
   for (const name of session.outputNames) fetches[name] = name in into ? tensorOf(into[name]) : null
   const reply: RunReply = { outputs: {}, kept: {} }
+  const needless: ort.Tensor[] = []
   for (const [name, tensor] of Object.entries(await session.run(feeds, fetches))) {
-    if (name in into) continue // it is where it was wanted
+    if (name in into) {
+      needless.push(tensor) // it is where it was wanted, and the binding gives a copy besides
+      continue
+    }
     const keptAs = keep[name]
     if (keptAs === undefined) reply.outputs[name] = toHost(tensor)
     else {
@@ -114,7 +116,14 @@ async function run(
       reply.kept[name] = { dtype: tensor.type as DType, shape: tensor.dims }
     }
   }
+  free(needless)
   return reply
+}
+
+/** Lets go of memory at once, and not when the garbage is collected: the next run takes it again. */
+function free(tensors: readonly ort.Tensor[]): void {
+  const buffers = new Set(tensors.map(({ data }) => (data as Float32Array).buffer as ArrayBuffer))
+  structuredClone(null, { transfer: [...buffers] })
 }
 
 const copiesOf = (ids: Record<string, number>): NamedTensors =>
