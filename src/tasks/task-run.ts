@@ -335,7 +335,7 @@ function workloadOf({ description }: ModelOutline, config: TrainingConfig, promp
     latentTokens: config.latent.maxTokens,
     endingTokens: ENDING_TOKENS,
     int8: int8PartsOf(config),
-    taped: isTaped(config),
+    taped: isTaped(config, description),
     trained: (config.em.rounds > 0 ? 2 : 1) * trainedParameters(description, config),
   }
 }
