@@ -54,3 +54,17 @@ test('jobs of a kind go to the lane that had the last one, where it is free', as
   expect(await Promise.all([laneOf('b'), laneOf('b'), laneOf('b')])).toEqual([second, first, second]) // none waits for its own
   await model.dispose()
 })
+
+test('scratch memory is theirs who asked last, and the same as long as it is large enough', () =>
+  lanes.use(async (lane) => {
+    const first = await lane.scratch(4, { a: 2, b: 3 })
+    expect(first.arrays).toMatchObject({ a: { shape: [4, 2] }, b: { shape: [4, 3] } })
+    expect(first.isHeld()).toBe(true)
+    const second = await lane.scratch(3, { a: 2, b: 3 })
+    expect(second.arrays).toEqual(first.arrays)
+    expect([first.isHeld(), second.isHeld()]).toEqual([false, true])
+    const larger = await lane.scratch(5, { a: 2, b: 3 })
+    expect(larger.arrays.a.shape).toEqual([5, 2])
+    expect(larger.arrays.a.resident).not.toBe(first.arrays.a.resident)
+    await expect(lane.runtime.read({ a: first.arrays.a })).rejects.toThrow('used after its release')
+  }))

@@ -143,3 +143,42 @@ test('where every latent is empty, one token that belongs to none stands in', ()
   expect(branchPositions.values).toEqual([3])
   expect(packTree(tree).branchToken(0, 0)).toBe(4) // after three of the prompt and the one that stands in
 })
+
+test('tokens that were read before come first, in their order, and latents go on after them', () => {
+  // Read side by side: first 10 and 30, then what follows each
+  const read = [
+    { token: 10, parent: -1 },
+    { token: 30, parent: -1 },
+    { token: 11, parent: 0 },
+    { token: 31, parent: 1 },
+  ]
+  const latents = [
+    [30, 31, 32],
+    [10, 11],
+    [10, 20],
+  ]
+  const { latentTokens, latentPositions } = arrays({ prompt, latents, read })
+  expect(latentTokens.values).toEqual([10, 30, 11, 31, 32, 20])
+  expect(latentPositions.values).toEqual([3, 3, 4, 4, 5, 4])
+  const { latentToken } = packTree({ prompt, latents, read })
+  expect([0, 1, 2].map((i) => latentToken(0, i))).toEqual([4, 6, 7])
+  expect([0, 1].map((i) => latentToken(1, i))).toEqual([3, 5])
+})
+
+test('a token that was read twice, or that no latent has, has its place all the same', () => {
+  const read = [
+    { token: 10, parent: -1 },
+    { token: 10, parent: -1 },
+    { token: 12, parent: 1 },
+    { token: 60, parent: 0 },
+  ]
+  const { latentTokens, latentRows, latentContext } = arrays({ prompt, latents: [[10, 11]], read })
+  expect(latentTokens.values).toEqual([10, 10, 12, 60, 11])
+  expect(latentRows.values.filter((token) => token >= 0).toSorted()).toEqual([0, 1, 2, 3, 4])
+  expect(packTree({ prompt, latents: [[10, 11]], read }).latentToken(0, 1)).toBe(3 + 4)
+  const rows = latentRows.shape[0]
+  const rowOf = (token: number) => Math.floor(latentRows.values.indexOf(token) / latentRows.shape[1])
+  const width = latentContext.shape[1]
+  const contexts = Array.from({ length: rows }, (_, row) => latentContext.values.slice(row * width, (row + 1) * width))
+  expect(contexts[rowOf(4)].filter((token) => token >= 0)).toEqual([0]) // 11 follows the first 10
+})

@@ -9,7 +9,7 @@ import { buildProgram } from '../tensor/program.ts'
 import type { Tensor, TensorType } from '../tensor/tensor.ts'
 import { float32, int64 } from './host-tensor.ts'
 import { openRuntime } from './node.ts'
-import type { Program, Runtime } from './session.ts'
+import { type Program, type Runtime, rowsOf } from './session.ts'
 
 const vectorOf = (size: number | string): TensorType => ({ dtype: 'float32', shape: [size] })
 
@@ -234,4 +234,43 @@ test('opening and disposing 30 sessions keeps nothing of them', async () => {
   await openAndDispose(30)
   expect(process.memoryUsage.rss() - before).toBeLessThan(MOST_BYTES)
   await runtime.release([x])
+})
+
+describe('room that programs write to', () => {
+  const double = buildProgram('double', { x: { dtype: 'float32', shape: ['n', 2] } }, ({ x }) => ({
+    y: mul(x, 2),
+    sum: sumAll(x),
+  }))
+
+  test('begins with zeros and takes the rows of a run where they are wanted', async () => {
+    const { table } = await runtime.allocate({ table: [4, 2] })
+    const session = await runtime.open(double)
+    const written = await session.run({ x: float32([2, 2], [1, 2, 3, 4]) }, [], { y: rowsOf(table, 1, 3) })
+    expect(Object.keys(written.outputs)).toEqual(['sum'])
+    const read = async () => [...((await runtime.read({ table })).table.data as Float32Array)]
+    expect(await read()).toEqual([0, 0, 2, 4, 6, 8, 0, 0])
+
+    const { outputs } = await session.run({ x: rowsOf(table, 2, 4) }, [], { y: rowsOf(table, 0, 2) })
+    expect([...(outputs.sum.data as Float32Array)]).toEqual([14])
+    expect(await read()).toEqual([12, 16, 0, 0, 6, 8, 0, 0])
+    await runtime.release([table])
+    await expect(session.run({ x: rowsOf(table, 0, 1) })).rejects.toThrow('used after its release')
+  })
+
+  test('has no rows beyond its end', async () => {
+    const { table } = await runtime.allocate({ table: [2, 2] })
+    const session = await runtime.open(double)
+    await expect(session.run({ x: rowsOf(table, 1, 3) })).rejects.toThrow('double: ')
+    await expect(session.run({ x: float32([2, 2]) }, [], { y: rowsOf(table, 1, 3) })).rejects.toThrow('double: ')
+    await expect(session.run({ x: float32([2, 2]) }, [], { y: rowsOf(table, 0, 1) })).rejects.toThrow('double: ')
+  })
+})
+
+test('what is released is gone, and what shares nothing with it stays', async () => {
+  const { a, b } = await runtime.upload({ a: float32([2], [1, 2]), b: float32([2], [3, 4]) })
+  const session = await runtime.open(increment)
+  const { kept } = await session.run({ x: a }, ['y'])
+  await runtime.release([a])
+  expect((await runtime.read({ y: kept.y, b })).y.data).toEqual(Float32Array.of(2, 3))
+  await runtime.release([kept.y, b])
 })
