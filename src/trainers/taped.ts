@@ -32,6 +32,7 @@ export async function tapeOf(
 ): Promise<Tape | undefined> {
   const { config, support, tool } = run
   const model = modelFor('learning', run)
+  if (run.model.lanes.device !== 'cpu') return undefined // elsewhere it would travel to and fro
   if (model.recompute !== 'nothing' || !isTaped(config, model)) return undefined
   // A tool adds to what is drawn; of what has no room on the tape the learn step computes all.
   const perLatent = (tool ? 2 : 1) * support.maxTokens
