@@ -4,7 +4,7 @@
  * nothing, so the rate says how well the processor is used, including what is lost to everything else.
  */
 import { fromBinary } from '@bufbuild/protobuf'
-import type { Lane } from '../src/models/lane.ts'
+import { type Lane, wrapRuns } from '../src/models/lane.ts'
 import type { HostTensor } from '../src/runtime/host-tensor.ts'
 import type { Program, ResidentTensor } from '../src/runtime/session.ts'
 import { ModelProtoSchema, type ValueInfoProto } from '../src/tensor/onnx-proto.ts'
@@ -58,23 +58,16 @@ function shapeOf({ type }: ValueInfoProto): Shape {
 
 /** A lane that adds the work of its runs to `counter.operations`. */
 export function countingLane(lane: Lane, counter: { operations: number }): Lane {
-  return {
-    ...lane,
-    session: async (key, build) => {
-      const session = await lane.session(key, () => {
-        const program = build()
-        works.set(key, matrixWork(program))
-        return program
-      })
-      return {
-        ...session,
-        run: (inputs, ...where) => {
-          counter.operations += works.get(key)!(inputs)
-          return session.run(inputs, ...where)
-        },
-      }
-    },
-  }
+  const session: Lane['session'] = (key, build) =>
+    lane.session(key, () => {
+      const program = build()
+      works.set(key, matrixWork(program))
+      return program
+    })
+  return wrapRuns({ ...lane, session }, (run, key) => (inputs, ...where) => {
+    counter.operations += works.get(key)!(inputs)
+    return run(inputs, ...where)
+  })
 }
 
 const works = new Map<string, (inputs: Inputs) => number>()

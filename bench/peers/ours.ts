@@ -9,7 +9,7 @@ import type { LoraAdapter } from '../../src/adapters/lora.ts'
 import { readPeftFolder } from '../../src/adapters/peft.ts'
 import { learnStep } from '../../src/gflownet/learn-step.ts'
 import { temperedRewards } from '../../src/gflownet/reward-temperature.ts'
-import type { Lane } from '../../src/models/lane.ts'
+import { type Lane, wrapRuns } from '../../src/models/lane.ts'
 import { describeModel, loadWeights } from '../../src/models/language-model.ts'
 import { openTape } from '../../src/models/tape.ts'
 import { seededRandom } from '../../src/random.ts'
@@ -76,8 +76,8 @@ async function take(lane: Lane, run: number): Promise<Taken> {
   const times = [performance.now()]
   const sampler = { model, adapter, support: { ...support, minTokens: support.maxTokens }, tool: toolOf(step), int8 }
   const draws = seededRandom(run).at('race')
-  const tokens = latents.reduce((sum, { length }) => sum + length, 0)
-  const tape = await openTape(lane, { model, adapter }, { prompt: prompt.length, tokens, withOthers: false })
+  const room = { prompt: prompt.length, tokens: latents.flat().length, withOthers: false }
+  const tape = await openTape(lane, { model, adapter }, room)
   const given = givenLatents(lane, step)
   await sampleWithTool(given, sampler, { prompt, temperatures: latents.map(() => 1), draws, tape })
   times.push(performance.now())
@@ -132,21 +132,12 @@ function toolOf({ latents, tool: { after, tokens } }: Step): BoundTool | undefin
 /** A lane where tokens are drawn, and the given latents' stand in the place of what was drawn. */
 function givenLatents(lane: Lane, { latents, states }: Step): Lane {
   let actions = 0
-  return {
-    ...lane,
-    session: async (key, build) => {
-      const session = await lane.session(key, build)
-      return {
-        ...session,
-        run: async (...asked) => {
-          const { outputs, kept } = await session.run(...asked)
-          const { drawn } = outputs
-          if (!drawn) return { outputs, kept }
-          const tokens = latents.map((latent, n) => latent[states[n][actions]])
-          actions++
-          return { outputs: { ...outputs, drawn: int64(drawn.shape, tokens) }, kept }
-        },
-      }
-    },
-  }
+  return wrapRuns(lane, (run) => async (...asked) => {
+    const { outputs, kept } = await run(...asked)
+    const { drawn } = outputs
+    if (!drawn) return { outputs, kept }
+    const tokens = latents.map((latent, n) => latent[states[n][actions]])
+    actions++
+    return { outputs: { ...outputs, drawn: int64(drawn.shape, tokens) }, kept }
+  })
 }

@@ -4,7 +4,7 @@ import type { LoraAdapter } from '../adapters/lora.ts'
 import { readPeftFolder } from '../adapters/peft.ts'
 import { logSumExp } from '../log-space.ts'
 import type { ModelDescription } from '../models/architecture.ts'
-import type { Lane, Lanes } from '../models/lane.ts'
+import { type Lane, type Lanes, wrapRuns } from '../models/lane.ts'
 import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import type { HostTensor, NamedTensors } from '../runtime/host-tensor.ts'
@@ -325,13 +325,13 @@ describe.each(['llama', 'gpt2'])('%s', (name) => {
 type Alter = (inputs: Record<string, HostTensor>) => Record<string, HostTensor>
 
 /** A lane whose programs are given other inputs than the caller gave. */
-const altering = (lane: Lane, alter: Alter): Lane => ({
-  ...lane,
-  session: async (key, build) => {
-    const session = await lane.session(key, build)
-    return { ...session, run: (inputs, ...where) => session.run(alter(inputs as Record<string, HostTensor>), ...where) }
-  },
-})
+const altering = (lane: Lane, alter: Alter): Lane =>
+  wrapRuns(
+    lane,
+    (run) =>
+      (inputs, ...where) =>
+        run(alter(inputs as Record<string, HostTensor>), ...where),
+  )
 
 /** No prefix of a latent is a state of the objective. */
 const unseen =

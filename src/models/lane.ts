@@ -29,6 +29,15 @@ export type Lane = {
 /** Arrays of at least so many rows, and whether they are still theirs who asked for them. */
 export type Scratch = { arrays: Record<string, ResidentTensor>; isHeld: () => boolean }
 
+/** The lane with other runs of its sessions: what `wrap` makes of them, to count or watch them, or to change what they are given and give. */
+export const wrapRuns = (lane: Lane, wrap: (run: Session['run'], key: string) => Session['run']): Lane => ({
+  ...lane,
+  session: async (key, build) => {
+    const session = await lane.session(key, build)
+    return { ...session, run: wrap(session.run, key) }
+  },
+})
+
 /** Lanes that jobs share: a job waits until a lane is free. */
 export type Lanes = {
   readonly count: number

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { readPeftFolder } from '../adapters/peft.ts'
 import type { ResidentTensor } from '../runtime/session.ts'
+import { wrapRuns } from './lane.ts'
 import { describeModel, loadWeights } from './language-model.ts'
 import { withPrompt } from './prompt.ts'
 import { openPromptCache } from './prompt-cache.ts'
@@ -145,19 +146,10 @@ describe('a score', async () => {
     keeping.lanes.use(async (lane) => {
       const model = keeping.description
       const runs: string[] = []
-      const watched = {
-        ...lane,
-        session: async (...[key, build]: Parameters<typeof lane.session>) => {
-          const session = await lane.session(key, build)
-          return {
-            ...session,
-            run: (...given: Parameters<typeof session.run>) => {
-              runs.push(key)
-              return session.run(...given)
-            },
-          }
-        },
-      }
+      const watched = wrapRuns(lane, (run, key) => (...given) => {
+        runs.push(key)
+        return run(...given)
+      })
       const score = () => scoreTree(watched, { model }, { ...tree, prompt: [30, 31] }, () => [{ after: 1, token: 9 }])
       await score()
       expect(runs.filter((key) => key.startsWith('prompt'))).toHaveLength(1)

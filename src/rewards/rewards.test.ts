@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readPeftFolder } from '../adapters/peft.ts'
 import { logSumExp } from '../log-space.ts'
 import type { ModelDescription } from '../models/architecture.ts'
-import type { Lanes } from '../models/lane.ts'
+import { type Lanes, wrapRuns } from '../models/lane.ts'
 import { describeModel, loadWeights } from '../models/language-model.ts'
 import { textLogits } from '../models/score.ts'
 import { type Draws, seededRandom } from '../random.ts'
@@ -164,18 +164,11 @@ describe.each(['llama', 'gpt2'])('rewards of %s in one packed pass', (name) => {
   test('a product reads latents once for factors that read them after the same X', () =>
     lanes.use(async (lane) => {
       const trees: string[] = []
-      const session: typeof lane.session = async (key, build) => {
-        const opened = await lane.session(key, build)
-        if (!key.startsWith('tree')) return opened
-        return {
-          ...opened,
-          run: (...given) => {
-            trees.push(key)
-            return opened.run(...given)
-          },
-        }
-      }
-      const context = { lane: { ...lane, session }, model, tokenizer, prompt: [1, 3] }
+      const watched = wrapRuns(lane, (run, key) => (...given) => {
+        if (key.startsWith('tree')) trees.push(key)
+        return run(...given)
+      })
+      const context = { lane: watched, model, tokenizer, prompt: [1, 3] }
       const score = (reward: Reward) =>
         reward.score({ ...context, support: { stop: STOP, minTokens: 0, maxTokens: 2 } }, [[3, 4], [5]])
       const factors = [tempered(), power(labelLikelihood(labels), 8), posterior({ ending: 'da' }), tempered()]
