@@ -8,8 +8,8 @@ import type { Lanes } from '../src/models/lane.ts'
 import { describeModel, loadWeights } from '../src/models/language-model.ts'
 import { posterior } from '../src/rewards/posterior.ts'
 import type { RewardContext } from '../src/rewards/reward.ts'
-import type { HostTensor } from '../src/runtime/host-tensor.ts'
 import type { Support } from '../src/sampling/support.ts'
+import { distance, largestOf } from './largest-entry.ts'
 import { plainRewards, plainStep } from './plain-step.ts'
 
 /** Of the loss, and of the largest entry of each matrix where that is above 1. */
@@ -147,10 +147,6 @@ describe.each([
       }
     }))
 })
-
-const largestOf = ({ data }: HostTensor) => Math.max(...Array.from(data as Float32Array, Math.abs))
-const distance = (a: HostTensor, b: HostTensor) =>
-  Math.max(...Array.from(a.data as Float32Array, (value, i) => Math.abs(value - Number(b.data[i]))))
 
 const moved = ({ config, weights }: LoraAdapter, name: string, k: number, delta: number): LoraAdapter => {
   const data = Float32Array.from(weights[name].data as Float32Array)
