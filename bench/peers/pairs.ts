@@ -78,7 +78,8 @@ export async function runPairs(python: Python | undefined, options: RaceOptions)
       ours: peers.length > 0 ? peers.flatMap(({ ours }) => ours) : await oursOnly(us, options),
       peakBytes: us.peakBytes(),
       operationsDone: first.operations!,
-      ...{ peers, failures },
+      peers,
+      failures,
     }
   } finally {
     await us.dispose()

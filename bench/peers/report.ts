@@ -13,7 +13,7 @@ import { type Workload, type WorkloadName, workloads } from './workloads.ts'
 export type Race = Runs & { size: SizeName; workload: WorkloadName; counted: Work }
 
 const phases = ['sample', 'reward', 'learn'] as const
-const wholeStep = (seconds: Phases) => seconds.sample + seconds.reward + seconds.learn
+const wholeStep = ({ sample, reward, learn }: Phases | Work) => sample + reward + learn
 
 /** How many times as long the peer took, pair by pair. */
 export const ratiosOf = ({ ours, theirs }: Pick<PeerRuns, 'ours' | 'theirs'>): number[] =>
@@ -24,7 +24,7 @@ export const ratiosOf = ({ ours, theirs }: Pick<PeerRuns, 'ours' | 'theirs'>): n
  * at the rate beside the step, and at the best one that was seen.
  */
 export function limitOf({ counted, ours }: Pick<Race, 'counted' | 'ours'>) {
-  const operations = counted.sample + counted.reward + counted.learn
+  const operations = wholeStep(counted)
   const rates = ours.map(({ operationsPerSecond }) => operationsPerSecond)
   const best = Math.max(...rates)
   return {
@@ -73,7 +73,7 @@ function workLine(race: Race): string {
   const giga = (operations: number) => (operations / 1e9).toFixed(1)
   const percent = (fraction: number) => (100 * fraction).toFixed(0)
   const { sample, reward, learn } = race.counted
-  const counted = sample + reward + learn
+  const counted = wholeStep(race.counted)
   const { rate, best, fractions, fractionAtBest } = limitOf(race)
   const at = (rate: number) => `${(counted / rate).toFixed(2)} s at ${giga(rate)} GFLOP/s`
   return [

@@ -123,11 +123,10 @@ export function learnProgram(
     ...(taped !== 'nothing' && { ...tapeInputs(model), unread: { dtype: 'int64', shape: ['unread'] } }),
   }
   const lossAndGradients = (inputs: Record<string, Tensor>) => {
-    const { observe, instead } = fromTape(
-      inputs,
-      taped === 'some' ? { linears: linearLayers(model, inputs, lora).linears, tokens: inputs.unread } : undefined,
-    )
-    const policy = policyLogProbabilities(model, inputs, constrained, lora, taped === 'nothing' ? undefined : observe)
+    const unread =
+      taped === 'some' ? { linears: linearLayers(model, inputs, lora).linears, tokens: inputs.unread } : undefined
+    const tape = taped === 'nothing' ? undefined : fromTape(inputs, unread)
+    const policy = policyLogProbabilities(model, inputs, constrained, lora, tape?.observe)
     const { logReward, terminable, terminal, weight, logPartition } = inputs
     const given = { logReward, terminable, terminal, weight, rootTerminable, logPartition }
     const loss = objective({ ...policy, ...given })
@@ -139,7 +138,7 @@ export function learnProgram(
       logStop: policy.logStop,
       ...gradientOutputs(loss, inputs, names, model.recompute),
     }
-    return taped === 'nothing' ? outputs : substitute(outputs, instead)
+    return tape ? substitute(outputs, tape.instead) : outputs
   }
   return buildProgram('learn step', types, lossAndGradients, copy)
 }

@@ -30,14 +30,15 @@ export type PackedTree = {
   branchToken: (branch: number, i: number) => number
 }
 
-type TreeNode = { index: number; token: number; parent?: TreeNode; children: Map<number, TreeNode> }
+/** A packed latent token; only the root, which is none, has no parent. `depth`: tokens before it. */
+type TreeNode = { index: number; token: number; depth: number; parent?: TreeNode; children: Map<number, TreeNode> }
 /** Packed latent tokens side by side in the tree, and those that lead to them. */
 type Chain = { tokens: readonly number[]; path: readonly number[] }
 
 /** Lays out a tree; the tokens of the latents are numbered in the order in which they are first met. */
 export function packTree({ prompt, latents, read = [], branches = [] }: Tree): PackedTree {
   const { nodes, paths } = mergePrefixes(latents, read)
-  if (nodes.length === 0) nodes.push({ index: 0, token: prompt[0], children: new Map() }) // a stand-in: a grid needs a token to pad with
+  if (nodes.length === 0) nodes.push({ index: 0, token: prompt[0], depth: 0, children: new Map() }) // a stand-in: a grid needs a token to pad with
   const start = prompt.length
   const rows = cutIntoRows(chainsOf(nodes), start)
   const grid = gridOf(rows.map(({ tokens }) => tokens))
@@ -45,7 +46,7 @@ export function packTree({ prompt, latents, read = [], branches = [] }: Tree): P
   const inputs: NamedTensors = {
     promptTokens: vector(prompt),
     latentTokens: vector(nodes.map(({ token }) => token)),
-    latentPositions: vector(nodes.map((node) => start + pathTo(node).length)),
+    latentPositions: vector(nodes.map(({ depth }) => start + depth)),
     latentRows: grid.rows,
     latentPlaces: grid.places,
     latentContext: paddedRows(rows.map(({ path }) => path)),
@@ -74,9 +75,9 @@ export function packTree({ prompt, latents, read = [], branches = [] }: Tree): P
 /** The latents as a prefix tree: its tokens by their numbers, and the path of each latent through it. */
 function mergePrefixes(latents: Tree['latents'], read: readonly ReadToken[]) {
   const nodes: TreeNode[] = []
-  const root: TreeNode = { index: -1, token: -1, children: new Map() }
+  const root: TreeNode = { index: -1, token: -1, depth: -1, children: new Map() }
   const add = (parent: TreeNode, token: number) => {
-    const node = { index: nodes.length, token, ...(parent !== root && { parent }), children: new Map() }
+    const node = { index: nodes.length, token, depth: parent.depth + 1, parent, children: new Map() }
     nodes.push(node)
     if (!parent.children.has(token)) parent.children.set(token, node) // else it was read twice, and the first is everybody's
     return node
@@ -95,7 +96,7 @@ function mergePrefixes(latents: Tree['latents'], read: readonly ReadToken[]) {
 /** The packed tokens before one, from the first on. */
 function pathTo({ parent }: TreeNode): number[] {
   const path: number[] = []
-  for (let node = parent; node; node = node.parent) path.push(node.index)
+  for (let node = parent; node?.parent; node = node.parent) path.push(node.index)
   return path.reverse()
 }
 

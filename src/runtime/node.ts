@@ -71,24 +71,20 @@ export function openRuntime({
   return {
     async upload(tensors: NamedTensors, { move = false } = {}) {
       const entries = Object.entries(tensors)
-      const residents = entries.map(() => ++lastId)
+      const keptAs = namesToKeep(Object.keys(tensors))
       // A copy that is moved is copied once; what a message copies is written into it and read out of it again.
       const values = entries.map(([, tensor]) => (move ? tensor : { ...tensor, data: tensor.data.slice() }))
       await ask(
-        { kind: 'upload', residents, tensors: values },
+        { kind: 'upload', residents: Object.values(keptAs), tensors: values },
         values.map(({ data }) => data.buffer as ArrayBuffer),
       )
-      return Object.fromEntries(
-        entries.map(([name, { dtype, shape }], i) => [name, { resident: residents[i], dtype, shape }]),
-      )
+      return residentsOf(tensors, keptAs)
     },
     async allocate(shapes) {
-      const entries = Object.entries(shapes)
-      const residents = entries.map(() => ++lastId)
-      await ask({ kind: 'allocate', residents, shapes: entries.map(([, shape]) => shape) })
-      return Object.fromEntries(
-        entries.map(([name, shape], i) => [name, { resident: residents[i], dtype: 'float32', shape }]),
-      )
+      const keptAs = namesToKeep(Object.keys(shapes))
+      await ask({ kind: 'allocate', residents: Object.values(keptAs), shapes: Object.values(shapes) })
+      const types = Object.entries(shapes).map(([name, shape]) => [name, { dtype: 'float32', shape } as const])
+      return residentsOf(Object.fromEntries(types), keptAs)
     },
     async release(tensors) {
       await ask({ kind: 'release', residents: [...tensors].map(({ resident }) => resident) })
@@ -150,7 +146,9 @@ function toValue(given: Given[string]): Value {
 const placeOf = ({ resident, from, shape }: ResidentRows): Rows => ({ of: resident, from, rows: shape[0] })
 
 const residentsOf = (kept: RunReply['kept'], keptAs: Record<string, number>): Record<string, ResidentTensor> =>
-  Object.fromEntries(Object.entries(kept).map(([name, type]) => [name, { resident: keptAs[name], ...type }]))
+  Object.fromEntries(
+    Object.entries(kept).map(([name, { dtype, shape }]) => [name, { resident: keptAs[name], dtype, shape }]),
+  )
 
 const numbersOf = (tensors: Record<string, ResidentTensor>): Record<string, number> =>
   Object.fromEntries(Object.entries(tensors).map(([name, { resident }]) => [name, resident]))

@@ -34,9 +34,9 @@ export async function* updates(
   while (state.step < until && !signal?.aborted) {
     const started = performance.now()
     const { step } = state
-    const collected = state.ahead ? takenAhead(state.ahead, run.prompts) : undefined
-    const batches = collected ?? (config.overlap ? collect(state) : undefined)
-    if (config.overlap) await allEnded<unknown>([...batches!, state === from ? openLearning() : undefined])
+    // Without overlap each prompt's part is collected where it is learned from.
+    const batches = state.ahead ? takenAhead(state.ahead, run.prompts) : config.overlap ? collect(state) : undefined
+    if (batches && config.overlap) await allEnded<unknown>([...batches, state === from ? openLearning() : undefined])
     const isAhead = config.overlap && step + 1 < until
     const [learned, ahead] = await Promise.allSettled([
       learn(state, batches),
@@ -45,8 +45,8 @@ export async function* updates(
     ])
     if (learned.status === 'rejected') throw learned.reason
     const { results, rounds, gradientNorm } = learned.value
-    const next = ahead.status === 'fulfilled' ? ahead.value : undefined
-    state = { ...learned.value.state, ...(config.overlap && { ahead: next && keptAhead(next) }) }
+    const collected = ahead.status === 'fulfilled' ? ahead.value : undefined
+    state = { ...learned.value.state, ...(config.overlap && { ahead: collected && keptAhead(collected) }) }
     const metrics = measure(run, state, { results, rounds }, { gradientNorm, started })
     const entropy = metrics['policy/firstTokenEntropy']
     const { watch, warning } = watchFirstToken(state.firstToken, entropy, config.collapseFraction)
